@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/* Addresses in text: gn_addr and the URL-like names that listeners take. */
+#ifndef GNI_ADDR_H
+#define GNI_ADDR_H
+
+#include "../include/gannet.h"
+#include "../platform/addr.h"
+
+typedef enum gni_scheme {
+    GNI_TCP, GNI_TCP4, GNI_TCP6, GNI_UDP, GNI_UDP4, GNI_UDP6, GNI_UNIX
+} gni_scheme;
+
+/* A parsed name.  any: the host was empty or "*", so that tcp and udp mean both families. */
+typedef struct gni_endpoint {
+    gni_scheme scheme;
+    int any;
+    gnp_addr addr;
+} gni_endpoint;
+
+/* Parses scheme://host:port, host:port (tcp) and unix://path; resolves host names, blocking.
+ * GN_EINVAL (NULL), GN_ESCHEME, GN_EADDR, GN_ENAMETOOLONG, GN_ENOMEM. */
+int gni_endpoint_parse(const char *text, gni_endpoint *out);
+
+/* Writes "scheme://address" with a's port.  Length of the whole text. */
+int gni_endpoint_format(gni_scheme scheme, const gnp_addr *a, char *out, size_t cap);
+
+/* The views of one address by the public and the platform's type. */
+gnp_addr *gni_addr_native(gn_addr *a);
+const gnp_addr *gni_addr_native_const(const gn_addr *a);
+void gni_addr_set(gn_addr *out, const gnp_addr *a);
+
+#endif

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef GNI_LOG_H
+#define GNI_LOG_H
+
+#include "../include/gannet.h"
+
+#if defined(__GNUC__)
+#  define GNI_PRINTF(f, a) __attribute__((format(printf, f, a)))
+#else
+#  define GNI_PRINTF(f, a)
+#endif
+
+/* Writes one line to the sink if the level is on.  Cut at 511 bytes.  [any] */
+void gni_log(gn_log_level level, const char *format, ...) GNI_PRINTF(2, 3);
+
+#endif

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Timers of one loop: a hierarchical timing wheel.  Set, cancel and re-arm are O(1);
+ * a timer fires at the first advance at or after its time, rounded up to one tick (about
+ * a millisecond), never early.
+ */
+#ifndef GNI_TIMER_H
+#define GNI_TIMER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct gni_timer gni_timer;
+typedef void (*gni_timer_fn)(gni_timer *t, void *arg);
+
+/* In place in its owner; zeroed means not set.  fn is set by the owner. */
+struct gni_timer {
+    gni_timer *next, *prev; /* next NULL: not set */
+    uint64_t when;          /* in ticks, rounded up, while set */
+    gni_timer_fn fn;
+};
+
+#define GNI_WHEEL_BITS 6
+#define GNI_WHEEL_SLOTS (1u << GNI_WHEEL_BITS)
+#define GNI_WHEEL_LEVELS 7
+#define GNI_TICK_BITS 20 /* one tick is 2^20 ns, about 1.05 ms */
+
+typedef struct gni_wheel {
+    uint64_t now;   /* in ticks: everything due up to here has been taken out */
+    uint64_t count; /* timers set */
+    uint64_t busy[GNI_WHEEL_LEVELS]; /* bit s: slot s of that level is not empty */
+    struct { gni_timer *next, *prev; } slot[GNI_WHEEL_LEVELS][GNI_WHEEL_SLOTS];
+    struct { gni_timer *next, *prev; } due; /* taken out, not yet fired (the limit of advance) */
+} gni_wheel;
+
+void gni_wheel_init(gni_wheel *w, uint64_t now_ns);
+
+/* Sets or moves t to when_ns; a time in the past fires at the next advance.  GNP_NEVER cancels. */
+void gni_timer_set(gni_wheel *w, gni_timer *t, uint64_t when_ns);
+void gni_timer_cancel(gni_wheel *w, gni_timer *t);
+static inline int gni_timer_is_set(const gni_timer *t) { return t->next != NULL; }
+
+/* When advance must be called next, at the latest; it may find nothing then, since far timers
+ * move down on the way.  GNP_NEVER when none is set, 0 when some are due now. */
+uint64_t gni_wheel_next(const gni_wheel *w);
+
+/* Fires what is due, at most limit timers; each is not set any more when its fn runs, and
+ * fn may set or cancel any timer, itself included.  Timers set by fn do not fire in the same
+ * call.  Returns how many fired. */
+unsigned gni_wheel_advance(gni_wheel *w, uint64_t now_ns, unsigned limit, void *arg);
+
+#endif

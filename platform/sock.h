@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef GNP_SOCK_H
+#define GNP_SOCK_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "addr.h"
+
+typedef struct gnp_poller gnp_poller;
+typedef struct gnp_sock gnp_sock;
+
+enum { GNP_STREAM = 1, GNP_LISTENER = 2, GNP_DGRAM = 3 };
+
+/*
+ * A socket, in place inside its owner (who finds itself from the address of this).
+ * All fields belong to the platform.  A socket is *detached* (gnp_accept, gnp_listen,
+ * gnp_dgram_open made it) until gnp_attach binds it, once, to one poller; a detached
+ * one may be copied by assignment and go to another thread, an attached one stays
+ * where it is until it is closed.
+ */
+struct gnp_sock {
+    intptr_t os;          /* descriptor or SOCKET; -1: none */
+    struct gnp_sock *next; /* the poller's ready list */
+    struct gnp_sock *prev;
+    void *priv;           /* what the backend keeps per socket */
+    uint8_t kind;         /* GNP_STREAM... */
+    uint8_t family;       /* GNP_FAMILY_... */
+    uint8_t interest;     /* what the core wants: GNP_READ */
+    uint8_t armed;        /* what the system was told */
+    uint32_t state;       /* bits of the backend */
+};
+
+typedef struct gnp_iov {
+    const void *base;
+    size_t len;
+} gnp_iov;
+
+/* ------------------------------------------------------ detached sockets */
+
+typedef struct gnp_sock_opts {
+    int backlog;              /* listeners; 0: the system's maximum */
+    int reuseaddr;            /* 1: bind during TIME_WAIT */
+    int reuseport;            /* 1: several sockets share the port, the kernel balances */
+    int v6only;               /* -1: the system's default, else 0 or 1 */
+    int nodelay;              /* 1: TCP_NODELAY, inherited or set on each accepted socket */
+    unsigned keepalive_s;     /* 0: off */
+    unsigned keepalive_intvl_s;
+    unsigned keepalive_count;
+    size_t rcvbuf;            /* 0: the system's */
+    size_t sndbuf;
+} gnp_sock_opts;
+
+/* What a bound Unix path is remembered by, so that only our own is removed. */
+typedef struct gnp_bound {
+    uint64_t dev, ino;
+    int owned;
+} gnp_bound;
+
+/*
+ * Makes a socket that listens on a; non-blocking, closed on exec.  A Unix path that is
+ * taken: removed and bound anew only if it is a socket that refuses connections;
+ * GNP_EADDRINUSE if somebody serves it, GNP_EEXIST if it is no socket (never removed).
+ * bound may be NULL for IP addresses.  GNP_EADDRINUSE, _EADDRNOTAVAIL, _EACCES, _EMFILE,
+ * _ENFILE, _ENOBUFS, _ENOMEM, _ENAMETOOLONG, _ENOENT, _ENOTSUP (family or reuseport), _EIO.  [any]
+ */
+int gnp_listen(gnp_sock *out, const gnp_addr *a, const gnp_sock_opts *o, gnp_bound *bound);
+
+/* Makes a bound datagram socket.  a->family also alone (port 0, zero address).  Errors as gnp_listen. */
+int gnp_dgram_open(gnp_sock *out, const gnp_addr *a, const gnp_sock_opts *o);
+
+/* Closes a detached socket at once.  reset: the peer sees a reset.  [any] */
+void gnp_sock_close(gnp_sock *s, int reset);
+
+/* Removes the path of a Unix listener if it is still the one that was bound.  [any] */
+void gnp_unlink_bound(const gnp_addr *a, const gnp_bound *bound);
+
+/* Both ends of a socket, detached or attached.  GNP_ENOTCONN, GNP_EIO. */
+int gnp_sock_local(const gnp_sock *s, gnp_addr *out);
+int gnp_sock_peer(const gnp_sock *s, gnp_addr *out);
+
+/* 1 if several sockets bound with reuseport really share the load on this system:
+ * GNP_STREAM or GNP_DGRAM.  [any] */
+int gnp_reuseport_balances(int kind);
+
+/* 1 if IPv6 sockets can be made here.  [any] */
+int gnp_has_ipv6(void);
+
+/*
+ * A descriptor kept in reserve for the day when there is none left: release gives its
+ * place back, so that one connection can be accepted and closed; take gets it again
+ * (GNP_EMFILE: not yet).  A zeroed gnp_reserve with os -1 is empty.  [any, one at a time]
+ */
+typedef struct gnp_reserve { intptr_t os; } gnp_reserve;
+int gnp_reserve_take(gnp_reserve *r);
+void gnp_reserve_release(gnp_reserve *r);
+
+#endif

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef GNP_SYS_H
+#define GNP_SYS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "sock.h"
+
+/* Gets the network ready (Winsock, SIGPIPE where sends cannot suppress it).  Any number of times.  [any] */
+int gnp_sys_init(void);
+
+/* An environment variable, or NULL.  Borrowed.  [any] */
+const char *gnp_env(const char *name);
+
+/* Writes all of it to standard error, unbuffered.  [any] */
+void gnp_stderr(const char *text, size_t n);
+
+enum { GNP_SIGNAL_NONE = 0, GNP_SIGNAL_INT = 1, GNP_SIGNAL_TERM = 2 };
+
+/*
+ * From now on SIGINT and SIGTERM (or the console's events) are kept and wake p.  The first
+ * signal restores the default, so that a second one ends the process.  Several pollers may
+ * watch; each is told.  GNP_EBUSY when there are too many.  gnp_signal_take gives the signal
+ * that p has not seen yet, or GNP_SIGNAL_NONE.  The last unwatch restores what was before.  [any]
+ */
+int gnp_signal_watch(gnp_poller *p);
+int gnp_signal_take(gnp_poller *p);
+void gnp_signal_unwatch(gnp_poller *p);
+
+/* Memory of this process in bytes that is resident; 0 if unknown.  [any] */
+uint64_t gnp_resident(void);
+
+/* CPU time of the process so far, user and system, in nanoseconds; 0 if unknown.  [any] */
+uint64_t gnp_process_cpu(void);
+
+/* Most descriptors that this process may open, after raising the soft limit to the hard one
+ * when raise is 1; UINT64_MAX if there is no limit.  [any] */
+uint64_t gnp_descriptor_limit(int raise);
+
+/* Sets the soft limit of descriptors, for tests of its exhaustion.  GNP_ENOTSUP, GNP_EINVAL.  [any] */
+int gnp_descriptor_limit_set(uint64_t n);
+
+#endif
