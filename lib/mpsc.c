@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT */
+#include "mpsc.h"
+
+#include "../include/gannet.h"
+#include "../platform/cpu.h"
+#include "../platform/thread.h"
+
+/* The bottom of every stack, and the head of an open box without tasks. */
+static gni_task bottom;
+
+/* A waker is between two atomics and one write to an eventfd or a pipe: long enough to be
+ * worth a few spins, but it may also have been preempted there. */
+#define CLOSE_SPINS 100u
+
+void gni_mailbox_init_closed(gni_mailbox *mb)
+{
+    gnp_store_ptr(&mb->head, NULL);
+    gnp_store32(&mb->wakers, 0);
+    mb->poller = NULL;
+}
+
+void gni_mailbox_open(gni_mailbox *mb, gnp_poller *poller)
+{
+    /* wakers stays as it is: a late push of the box's former life may be counted in it. */
+    mb->poller = poller;
+    gnp_store_ptr(&mb->head, &bottom);
+}
+
+int gni_mailbox_push(gni_mailbox *mb, gni_task *task, int own_thread)
+{
+    void *head = gnp_load_ptr(&mb->head);
+
+    for (;;) {
+        int wakes = head == &bottom && !own_thread;
+
+        if (head == NULL)
+            return GN_ECLOSED;
+        /* Before the task can be seen: once it can, the loop may run it, end, and close the
+         * poller that we are about to wake; gni_mailbox_close waits for us. */
+        if (wakes)
+            gnp_add32(&mb->wakers, 1);
+        task->next = head;
+        if (gnp_cas_ptr(&mb->head, &head, task)) {
+            if (wakes) {
+                gnp_wake(mb->poller);
+                gnp_sub32(&mb->wakers, 1);
+            }
+            return GN_OK;
+        }
+        /* Each turn here means that another thread's push, or the loop's take, succeeded. */
+        if (wakes)
+            gnp_sub32(&mb->wakers, 1);
+    }
+}
+
+/* Newest first, ending in the bottom, becomes oldest first, ending in NULL. */
+static gni_task *turn_round(gni_task *t)
+{
+    gni_task *list = NULL;
+
+    while (t != &bottom) {
+        gni_task *next = t->next;
+
+        t->next = list;
+        list = t;
+        t = next;
+    }
+    return list;
+}
+
+int gni_mailbox_pending(const gni_mailbox *mb)
+{
+    const void *head = gnp_load_ptr(&mb->head);
+
+    return head != NULL && head != &bottom;
+}
+
+gni_task *gni_mailbox_take(gni_mailbox *mb)
+{
+    /* Only this thread closes, so the box cannot be closed between the two. */
+    if (!gni_mailbox_pending(mb))
+        return NULL;
+    return turn_round(gnp_swap_ptr(&mb->head, &bottom));
+}
+
+gni_task *gni_mailbox_close(gni_mailbox *mb)
+{
+    gni_task *rest = gnp_swap_ptr(&mb->head, NULL);
+    unsigned spins = 0;
+
+    /* Ends: a thread that counts itself from now on finds the box closed and takes itself
+     * off; only those already on their way into gnp_wake are waited for. */
+    while (gnp_load32(&mb->wakers) != 0) {
+        if (++spins < CLOSE_SPINS)
+            gnp_cpu_relax();
+        else
+            gnp_thread_yield();
+    }
+    mb->poller = NULL;
+    return rest == NULL ? NULL : turn_round(rest);
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The mailbox of a loop: what other threads ask of it.  Many producers, one consumer, no
+ * lock: producers push on a stack by compare-and-swap, the consumer takes all of it by one
+ * exchange and turns it round, so what one producer pushes comes out in its order.
+ *
+ * A box is open or closed, and the change is one atomic exchange: a push either is seen by
+ * the consumer exactly once or fails with GN_ECLOSED.
+ *
+ * Boxes must live in memory that is never given back (a static table): a late push may
+ * touch the box of a loop that is gone.
+ */
+#ifndef GNI_MPSC_H
+#define GNI_MPSC_H
+
+#include "../platform/atomic.h"
+#include "../platform/poll.h"
+
+typedef struct gni_task gni_task;
+
+/* First member of whatever is sent; run gets it back, with GN_OK or why it will not be done. */
+struct gni_task {
+    gni_task *next;
+    void (*run)(gni_task *t, int status);
+};
+
+/* One cache line each: the heads of two loops are written by different threads. */
+typedef struct gni_mailbox {
+    _Alignas(64) gnp_atomic_ptr head; /* NULL: closed, so a zeroed table holds closed boxes */
+    gnp_atomic32 wakers;              /* threads between "it is empty" and the end of gnp_wake */
+    gnp_poller *poller;
+} gni_mailbox;
+
+/* Once per box, before any push; a zeroed box needs none. */
+void gni_mailbox_init_closed(gni_mailbox *mb);
+
+/* Opens a closed box for the loop that waits on poller.  [its loop] */
+void gni_mailbox_open(gni_mailbox *mb, gnp_poller *poller);
+
+/* GN_OK: the task now belongs to the loop.  GN_ECLOSED: it still belongs to the caller.
+ * Wakes the poller if the box was empty and own_thread is 0.  [any] */
+int gni_mailbox_push(gni_mailbox *mb, gni_task *task, int own_thread);
+
+/* All tasks, oldest first, or NULL.  When there are none it is one load.  [its loop] */
+gni_task *gni_mailbox_take(gni_mailbox *mb);
+
+/* 1 if take would give something: then the loop must not block, since tasks that it
+ * pushed itself wake nobody, and neither do others' on top of them.  [its loop] */
+int gni_mailbox_pending(const gni_mailbox *mb);
+
+/* Closes the box and returns what is left, oldest first.  Afterwards no thread is in, or
+ * will come to, gnp_wake for the poller, so it may be closed.  [its loop] */
+gni_task *gni_mailbox_close(gni_mailbox *mb);
+
+#endif
