@@ -3,10 +3,17 @@ noinst_LTLIBRARIES += libcore.la
 libcore_la_CPPFLAGS = $(AM_CPPFLAGS) -DGN_BUILDING
 libcore_la_SOURCES = \
 	%D%/addr.h \
+	%D%/balance.c \
+	%D%/balance.h \
 	%D%/bits.h \
+	%D%/error.c \
+	%D%/log.c \
 	%D%/log.h \
+	%D%/memory.c \
+	%D%/memory.h \
 	%D%/mpsc.c \
 	%D%/mpsc.h \
+	%D%/options.c \
 	%D%/options.h \
 	%D%/ring.c \
 	%D%/ring.h \
