@@ -1,1 +1,47 @@
 # SPDX-License-Identifier: MIT
+# How the tests are started, and the targets that run them again under a tool.
+
+LOG_COMPILER = $(SHELL) $(top_srcdir)/tests/tools/run-test
+AM_TESTS_ENVIRONMENT = \
+	CC='$(CC)'; NM='$(NM)'; PKG_CONFIG='$(PKG_CONFIG)'; MAKE='$(MAKE)'; \
+	GANNET_INSTRUMENTED='$(GN_INSTRUMENT_CFLAGS)'; \
+	export CC NM PKG_CONFIG MAKE GANNET_INSTRUMENTED;
+
+# Without Check there is nothing that could be run: say so before the compiler does.
+check-am: check-library
+check-library:
+if !HAVE_CHECK
+	@echo 'make check needs the Check library (>= 0.10), https://libcheck.github.io/check/.' >&2; \
+	echo 'Install it (Debian: check, Fedora: check-devel), then run configure again.' >&2; exit 1
+endif
+.PHONY: check-library
+
+# The programs only, without the checks of the tree and the scripts.
+check-programs:
+	@$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(check_PROGRAMS)'
+.PHONY: check-programs
+
+# Each of these configures a build of its own below this one.
+subbuild = CC='$(CC)' CFLAGS='-g -O1' $(SHELL) $(top_srcdir)/tests/tools/subbuild '$(top_srcdir)'
+
+check-valgrind:
+	@$(subbuild) sub/valgrind
+	@cd sub/valgrind && $(SHELL) $(abs_top_srcdir)/tests/tools/with-valgrind $(MAKE) $(AM_MAKEFLAGS) check-programs
+check-asan:
+	@$(subbuild) sub/asan --enable-sanitize=address
+	@cd sub/asan && $(MAKE) $(AM_MAKEFLAGS) check-programs
+check-ubsan:
+	@$(subbuild) sub/ubsan --enable-sanitize=undefined
+	@cd sub/ubsan && $(MAKE) $(AM_MAKEFLAGS) check-programs
+check-tsan:
+	@$(subbuild) sub/tsan --enable-sanitize=thread
+	@cd sub/tsan && $(MAKE) $(AM_MAKEFLAGS) check-programs
+coverage:
+	@$(subbuild) sub/coverage --enable-coverage CFLAGS=-g
+	@cd sub/coverage && $(MAKE) $(AM_MAKEFLAGS) check-programs
+	@cd sub/coverage && GCOV='$(GCOV)' LCOV='$(LCOV)' GENHTML='$(GENHTML)' \
+		$(SHELL) $(abs_top_srcdir)/tests/tools/coverage '$(abs_top_srcdir)'
+.PHONY: check-valgrind check-asan check-ubsan check-tsan coverage
+
+clean-local:
+	rm -rf sub

@@ -1,1 +1,13 @@
 # SPDX-License-Identifier: MIT
+tool_tests = \
+	%D%/symbol-check \
+	%D%/version-check
+TESTS += $(tool_tests)
+EXTRA_DIST += \
+	$(tool_tests) \
+	%D%/count-tests \
+	%D%/coverage \
+	%D%/run-test \
+	%D%/subbuild \
+	%D%/with-valgrind \
+	%D%/symbols.txt
