@@ -10,7 +10,8 @@ typedef enum gni_scheme {
     GNI_TCP, GNI_TCP4, GNI_TCP6, GNI_UDP, GNI_UDP4, GNI_UDP6, GNI_UNIX
 } gni_scheme;
 
-/* A parsed name.  any: the host was empty or "*", so that tcp and udp mean both families. */
+/* A parsed name.  any: the host was empty or "*", so that tcp and udp mean both families; addr
+ * is then 0.0.0.0 for the schemes with a 4 and where there is no IPv6, else "::". */
 typedef struct gni_endpoint {
     gni_scheme scheme;
     int any;
@@ -24,9 +25,12 @@ int gni_endpoint_parse(const char *text, gni_endpoint *out);
 /* Writes "scheme://address" with a's port.  Length of the whole text. */
 int gni_endpoint_format(gni_scheme scheme, const gnp_addr *a, char *out, size_t cap);
 
-/* The views of one address by the public and the platform's type. */
+/* Copies between the public and the platform's type. */
+void gni_addr_set(gn_addr *out, const gnp_addr *a);
+void gni_addr_get(gnp_addr *out, const gn_addr *a);
+
+/* A view of the same bytes; for an address that only the core reads and writes. */
 gnp_addr *gni_addr_native(gn_addr *a);
 const gnp_addr *gni_addr_native_const(const gn_addr *a);
-void gni_addr_set(gn_addr *out, const gnp_addr *a);
 
 #endif

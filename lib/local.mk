@@ -2,6 +2,7 @@
 noinst_LTLIBRARIES += libcore.la
 libcore_la_CPPFLAGS = $(AM_CPPFLAGS) -DGN_BUILDING
 libcore_la_SOURCES = \
+	%D%/addr.c \
 	%D%/addr.h \
 	%D%/balance.c \
 	%D%/balance.h \
