@@ -20,4 +20,5 @@ libcore_la_SOURCES = \
 	%D%/ring.h \
 	%D%/segq.c \
 	%D%/segq.h \
+	%D%/timer.c \
 	%D%/timer.h

@@ -3,6 +3,9 @@
  * Timers of one loop: a hierarchical timing wheel.  Set, cancel and re-arm are O(1);
  * a timer fires at the first advance at or after its time, rounded up to one tick (about
  * a millisecond), never early.
+ *
+ * Why a wheel and no heap: nearly every timer of a server is moved or cancelled before its
+ * time, which a wheel does in two list operations and a heap in log n; see bench/.
  */
 #ifndef GNI_TIMER_H
 #define GNI_TIMER_H
@@ -13,24 +16,31 @@
 typedef struct gni_timer gni_timer;
 typedef void (*gni_timer_fn)(gni_timer *t, void *arg);
 
+typedef struct gni_timer_link {
+    struct gni_timer_link *next, *prev;
+} gni_timer_link;
+
 /* In place in its owner; zeroed means not set.  fn is set by the owner. */
 struct gni_timer {
-    gni_timer *next, *prev; /* next NULL: not set */
-    uint64_t when;          /* in ticks, rounded up, while set */
+    gni_timer_link link; /* first; link.next NULL: not set */
+    uint64_t when;       /* in ticks, rounded up, while set */
     gni_timer_fn fn;
 };
 
 #define GNI_WHEEL_BITS 6
 #define GNI_WHEEL_SLOTS (1u << GNI_WHEEL_BITS)
-#define GNI_WHEEL_LEVELS 7
+#define GNI_WHEEL_LEVELS 8 /* 48 bits: every tick that 64 bits of nanoseconds have */
 #define GNI_TICK_BITS 20 /* one tick is 2^20 ns, about 1.05 ms */
 
+/* now stands on a slot at every level; a timer stands at the level of the highest digit
+ * (of GNI_WHEEL_BITS bits) in which its time differs from now, in the slot of that digit. */
 typedef struct gni_wheel {
     uint64_t now;   /* in ticks: everything due up to here has been taken out */
     uint64_t count; /* timers set */
     uint64_t busy[GNI_WHEEL_LEVELS]; /* bit s: slot s of that level is not empty */
-    struct { gni_timer *next, *prev; } slot[GNI_WHEEL_LEVELS][GNI_WHEEL_SLOTS];
-    struct { gni_timer *next, *prev; } due; /* taken out, not yet fired (the limit of advance) */
+    gni_timer_link slot[GNI_WHEEL_LEVELS][GNI_WHEEL_SLOTS];
+    gni_timer_link moving; /* a slot that now has reached, on the way to lower levels */
+    gni_timer_link due;    /* taken out, not yet fired (the limit of advance) */
 } gni_wheel;
 
 void gni_wheel_init(gni_wheel *w, uint64_t now_ns);
@@ -38,15 +48,16 @@ void gni_wheel_init(gni_wheel *w, uint64_t now_ns);
 /* Sets or moves t to when_ns; a time in the past fires at the next advance.  GNP_NEVER cancels. */
 void gni_timer_set(gni_wheel *w, gni_timer *t, uint64_t when_ns);
 void gni_timer_cancel(gni_wheel *w, gni_timer *t);
-static inline int gni_timer_is_set(const gni_timer *t) { return t->next != NULL; }
+static inline int gni_timer_is_set(const gni_timer *t) { return t->link.next != NULL; }
 
 /* When advance must be called next, at the latest; it may find nothing then, since far timers
- * move down on the way.  GNP_NEVER when none is set, 0 when some are due now. */
+ * move down on the way.  GNP_NEVER when none is set, 0 when advance has work left. */
 uint64_t gni_wheel_next(const gni_wheel *w);
 
-/* Fires what is due, at most limit timers; each is not set any more when its fn runs, and
- * fn may set or cancel any timer, itself included.  Timers set by fn do not fire in the same
- * call.  Returns how many fired. */
+/* Fires what is due in order of time, at most limit timers; each is not set any more when
+ * its fn runs, and fn may set or cancel any timer, itself included.  Timers set by fn do not
+ * fire in the same call.  Moving timers down is bounded by limit too; then gni_wheel_next
+ * says 0 and the next call goes on.  Returns how many fired. */
 unsigned gni_wheel_advance(gni_wheel *w, uint64_t now_ns, unsigned limit, void *arg);
 
 #endif
