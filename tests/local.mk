@@ -4,8 +4,9 @@
 LOG_COMPILER = $(SHELL) $(top_srcdir)/tests/tools/run-test
 AM_TESTS_ENVIRONMENT = \
 	CC='$(CC)'; NM='$(NM)'; PKG_CONFIG='$(PKG_CONFIG)'; MAKE='$(MAKE)'; \
+	libdir='$(libdir)'; includedir='$(includedir)'; \
 	GANNET_INSTRUMENTED='$(GN_INSTRUMENT_CFLAGS)'; \
-	export CC NM PKG_CONFIG MAKE GANNET_INSTRUMENTED;
+	export CC NM PKG_CONFIG MAKE libdir includedir GANNET_INSTRUMENTED;
 
 # Without Check there is nothing that could be run: say so before the compiler does.
 check-am: check-library
