@@ -163,12 +163,13 @@ static int parse_v6(span host, gnp_addr *out)
  * resolvers read such names as IPv4 addresses in forms of 1983: "127.1", "0x7f.1", "010.0.0.1". */
 static int looks_numeric(const char *host, size_t n)
 {
-    size_t start = n;
+    size_t start;
 
+    if (host[n - 1] == '.') /* the root, n > 1 */
+        n--;
+    start = n;
     while (start > 0 && host[start - 1] != '.')
         start--;
-    if (start == n)
-        return 0;
     if (n - start > 2 && host[start] == '0' && lower(host[start + 1]) == 'x')
         return 1;
     while (start < n && is_digit(host[start]))
@@ -204,7 +205,7 @@ static int parse_host(span host, int family, int resolving, gnp_addr *out)
     if (host.n == 0 || host.n > HOST_MAX)
         return GN_EADDR;
     for (size_t i = 0; i < host.n; i++) {
-        if (!is_name_char(host.p[i]))
+        if (!is_name_char(host.p[i]) || (host.p[i] == '.' && (i == 0 || host.p[i - 1] == '.')))
             return GN_EADDR;
     }
     memcpy(text, host.p, host.n);

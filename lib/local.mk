@@ -7,18 +7,34 @@ libcore_la_SOURCES = \
 	%D%/balance.c \
 	%D%/balance.h \
 	%D%/bits.h \
+	%D%/conn.c \
+	%D%/conn.h \
+	%D%/conn_api.c \
+	%D%/conntab.c \
+	%D%/conntab.h \
+	%D%/engine.c \
+	%D%/engine.h \
 	%D%/error.c \
+	%D%/listener.c \
+	%D%/listener.h \
 	%D%/log.c \
 	%D%/log.h \
+	%D%/loop.c \
+	%D%/loop.h \
 	%D%/memory.c \
 	%D%/memory.h \
 	%D%/mpsc.c \
 	%D%/mpsc.h \
 	%D%/options.c \
 	%D%/options.h \
+	%D%/outbound.c \
+	%D%/outbound.h \
+	%D%/post.c \
 	%D%/ring.c \
 	%D%/ring.h \
 	%D%/segq.c \
 	%D%/segq.h \
 	%D%/timer.c \
-	%D%/timer.h
+	%D%/timer.h \
+	%D%/udp.c \
+	%D%/udp.h

@@ -1,0 +1,575 @@
+/* SPDX-License-Identifier: MIT */
+#include "conn.h"
+
+#include <string.h>
+
+#include "addr.h"
+#include "engine.h"
+#include "log.h"
+#include "loop.h"
+#include "outbound.h"
+#include "udp.h"
+
+_Static_assert(sizeof(gn_conn) <= 256, "an idle connection costs at most 256 bytes");
+_Static_assert(offsetof(gn_conn, sock) == 0, "events find the connection by its socket");
+
+static const gn_options *options_of(const gn_conn *c)
+{
+    return &c->loop->engine->options;
+}
+
+/* ------------------------------------------------------------- deadlines */
+
+static void idle_set(gn_conn *c, uint64_t ns)
+{
+    /* Rounded up and one more, since the last byte may have come at the end of its tick. */
+    uint64_t ticks = (ns >> GNI_TICK_BITS) + 2;
+    c->idle_ticks = ns == 0 ? 0 : ticks > INT32_MAX ? INT32_MAX : (uint32_t)ticks;
+    c->active = gni_ticks(c->loop->now);
+}
+
+static uint32_t idle_left(const gn_conn *c)
+{
+    uint32_t gone = gni_ticks(c->loop->now) - c->active;
+    return gone >= c->idle_ticks ? 0 : c->idle_ticks - gone;
+}
+
+static void deadline_update(gn_conn *c)
+{
+    uint64_t at = GNP_NEVER;
+    if (c->state >= GNI_CONN_CLOSING) {
+        at = c->close_at;
+    } else {
+        if (c->idle_ticks != 0) {
+            at = c->loop->now + ((uint64_t)idle_left(c) << GNI_TICK_BITS);
+        }
+        if (c->read_at != 0 && c->read_at < at) {
+            at = c->read_at;
+        }
+    }
+    if (at == GNP_NEVER) {
+        gni_timer_cancel(&c->loop->wheel, &c->timer);
+    } else {
+        gni_timer_set(&c->loop->wheel, &c->timer, at);
+    }
+}
+
+static uint64_t after(const gn_loop *l, uint64_t ns)
+{
+    return ns > GNP_NEVER - 1 - l->now ? GNP_NEVER : l->now + ns;
+}
+
+/* ------------------------------------------------------------ the way down */
+
+static void conn_release(gn_conn *c)
+{
+    if ((c->flags & (GNI_F_DIRTY | GNI_F_INFLIGHT)) == 0) {
+        gni_conntab_release(&c->loop->conns, c);
+    }
+}
+
+static void sock_close(gn_conn *c, int reset)
+{
+    gn_loop *l = c->loop;
+    gni_timer_cancel(&l->wheel, &c->timer);
+    c->state = GNI_CONN_DEAD;
+    if (gnp_close(l->poller, &c->sock, reset) == GNP_INFLIGHT) {
+        c->flags |= GNI_F_INFLIGHT;
+    }
+    gni_acceptor_retry(l);
+    conn_release(c);
+}
+
+/*
+ * Our end is sent, the peer's has not come.  Closing now would make the system answer what
+ * the peer still sends with a reset, and a reset destroys what the peer has not yet read of
+ * our last bytes (RFC 1122 4.2.2.13).  So wait for its end, for a while.
+ */
+static int linger_start(gn_conn *c)
+{
+    gn_loop *l = c->loop;
+    uint64_t ns = options_of(c)->linger_ns;
+    if ((c->flags & (GNI_F_EOF | GNI_F_FAILED | GNI_F_RESET)) != 0 || ns == 0) {
+        return 0;
+    }
+    if ((c->flags & GNI_F_SHUT_DONE) == 0 && gnp_shutdown(l->poller, &c->sock) != GNP_OK) {
+        return 0;
+    }
+    if ((c->flags & GNI_F_PAUSED) != 0 && gnp_want(l->poller, &c->sock, GNP_READ) != GNP_OK) {
+        return 0;
+    }
+    c->close_at = after(l, ns);
+    if (l->draining && l->drain_at < c->close_at) {
+        c->close_at = l->drain_at;
+    }
+    deadline_update(c);
+    return 1;
+}
+
+static void closers_done(gn_conn *c)
+{
+    gni_task *t = c->closers;
+    c->closers = NULL;
+    while (t != NULL) {
+        gni_task *next = t->next;
+        t->run(t, GN_OK);
+        t = next;
+    }
+}
+
+static void counts_leave(gn_loop *l)
+{
+    l->open--;
+    gnp_store64_relaxed(&l->open_shared, l->open);
+    gnp_sub32(&l->load, 1);
+}
+
+static void conn_end(gn_conn *c, int reason)
+{
+    gn_loop *l = c->loop;
+    const gn_handler *h = c->listener->handler;
+    gn_action action = GN_NONE;
+    c->state = GNI_CONN_LINGER;
+    c->reason = reason;
+    counts_leave(l);
+    if (h->on_close != NULL) {
+        action = h->on_close(c, reason, c->listener->user);
+    }
+    gni_ring_free(&c->inbound);
+    gni_segq_clear(&c->u.out, &l->segs);
+    gni_conntab_retire(&l->conns, c);
+    closers_done(c);
+    if (!linger_start(c)) {
+        sock_close(c, (c->flags & GNI_F_RESET) != 0);
+    }
+    if (action == GN_SHUTDOWN) {
+        gn_engine_stop(l->engine, l->engine->options.drain_ns);
+    }
+}
+
+void gni_conn_fail(gn_conn *c, int reason)
+{
+    if ((c->flags & GNI_F_FAILED) == 0) {
+        c->flags |= GNI_F_FAILED;
+        c->reason = reason;
+        c->os_error = gnp_os_error();
+    }
+}
+
+void gni_conn_cut(gn_conn *c, int reason)
+{
+    if (c->state == GNI_CONN_OPEN || c->state == GNI_CONN_CLOSING) {
+        c->flags |= GNI_F_RESET;
+        conn_end(c, reason);
+    } else if (c->state == GNI_CONN_LINGER) {
+        sock_close(c, 0);
+    }
+}
+
+void gni_conn_request_close(gn_conn *c, int reason, uint64_t timeout_ns)
+{
+    if (c->state != GNI_CONN_OPEN || (c->flags & GNI_F_FAILED) != 0) {
+        return;
+    }
+    c->state = GNI_CONN_CLOSING;
+    c->reason = reason;
+    c->close_at = after(c->loop, timeout_ns);
+    gni_conn_mark_dirty(c);
+}
+
+/* ----------------------------------------------------------------- settle */
+
+/* Reading rests while the user leaves too much unread, or the peer reads too little of what
+ * we send: both ends of a queue are bounded. */
+static void interest_update(gn_conn *c)
+{
+    const gn_options *o = options_of(c);
+    size_t out = c->u.out.bytes;
+    if (out > o->outbound_high) {
+        c->flags |= GNI_F_HIGH;
+    } else if (out <= o->outbound_high / 2) {
+        c->flags &= (uint16_t)~GNI_F_HIGH;
+    }
+    int pause = c->state == GNI_CONN_OPEN && ((c->flags & GNI_F_HIGH) != 0 || c->inbound.len >= o->inbound_max);
+    int paused = (c->flags & GNI_F_PAUSED) != 0;
+    if (pause == paused || (c->flags & GNI_F_EOF) != 0) {
+        return;
+    }
+    int rc = gnp_want(c->loop->poller, &c->sock, pause ? 0 : GNP_READ);
+    if (rc != GNP_OK) {
+        gni_conn_fail(c, rc);
+        gni_conn_mark_dirty(c);
+    }
+    c->flags ^= GNI_F_PAUSED;
+}
+
+/* 1 when the connection has ended. */
+static int settle_drained(gn_conn *c)
+{
+    if (c->state == GNI_CONN_CLOSING) {
+        conn_end(c, c->reason);
+        return 1;
+    }
+    if ((c->flags & (GNI_F_SHUT | GNI_F_SHUT_DONE)) == GNI_F_SHUT) {
+        c->flags |= GNI_F_SHUT_DONE;
+        int rc = gnp_shutdown(c->loop->poller, &c->sock);
+        if (rc != GNP_OK) {
+            gni_conn_fail(c, rc);
+            conn_end(c, c->reason);
+            return 1;
+        }
+    }
+    if ((c->flags & GNI_F_SHUT_DONE) != 0 && (c->flags & GNI_F_EOF) != 0) {
+        conn_end(c, GN_EOF);
+        return 1;
+    }
+    return 0;
+}
+
+void gni_conn_settle(gn_conn *c)
+{
+    if (c->state != GNI_CONN_OPEN && c->state != GNI_CONN_CLOSING) {
+        return;
+    }
+    if (c->u.out.bytes > 0 && (c->flags & (GNI_F_BLOCKED | GNI_F_FAILED | GNI_F_RESET)) == 0) {
+        gni_out_send_queue(c);
+    }
+    if (c->inbound.len == 0 && c->inbound.buf != NULL) {
+        gni_ring_free(&c->inbound); /* gn_conn_next leaves it, since it lends it */
+    }
+    if ((c->flags & (GNI_F_FAILED | GNI_F_RESET)) != 0) {
+        conn_end(c, c->reason);
+        return;
+    }
+    if (c->u.out.bytes == 0 && settle_drained(c)) {
+        return;
+    }
+    interest_update(c);
+    if (c->state == GNI_CONN_CLOSING && c->timer.fn != NULL) {
+        deadline_update(c);
+    }
+}
+
+void gni_conn_mark_dirty(gn_conn *c)
+{
+    gn_loop *l = c->loop;
+    if (c == l->current || (c->flags & GNI_F_DIRTY) != 0) {
+        return;
+    }
+    c->flags |= GNI_F_DIRTY;
+    c->dirty_next = NULL;
+    *l->dirty_tail = c;
+    l->dirty_tail = &c->dirty_next;
+}
+
+void gni_conn_clean(gn_conn *c)
+{
+    c->flags &= (uint16_t)~GNI_F_DIRTY;
+    if (c->state == GNI_CONN_DEAD) {
+        conn_release(c);
+    } else if ((c->flags & GNI_F_DGRAM) != 0) {
+        gni_udp_flush(c);
+    } else {
+        gni_conn_settle(c);
+    }
+}
+
+/* --------------------------------------------------------------- callbacks */
+
+void gni_conn_action(gn_conn *c, gn_action action)
+{
+    if (action == GN_NONE) {
+        return;
+    }
+    if ((c->flags & GNI_F_DGRAM) == 0) {
+        if (action == GN_CLOSE) {
+            gni_conn_request_close(c, GN_OK, options_of(c)->close_timeout_ns);
+        }
+    }
+    if (action == GN_SHUTDOWN) {
+        gn_engine_stop(c->loop->engine, options_of(c)->drain_ns);
+    }
+}
+
+static void callback_begin(gn_conn *c, const void *data, size_t n)
+{
+    gn_loop *l = c->loop;
+    l->current = c;
+    l->span = l->lent = data;
+    l->span_len = l->lent_len = n;
+}
+
+/* What was staged leaves while the lent span still stands. */
+static void callback_end(gn_conn *c)
+{
+    gn_loop *l = c->loop;
+    (void)gni_out_send_stage(c);
+    l->current = NULL;
+    l->span = l->lent = NULL;
+    l->span_len = l->lent_len = 0;
+}
+
+void gni_conn_traffic(gn_conn *c, const void *data, size_t n)
+{
+    gn_loop *l = c->loop;
+    const gn_handler *h = c->listener->handler;
+    gn_action action = GN_NONE;
+    callback_begin(c, data, n);
+    if (h->on_traffic != NULL) {
+        action = h->on_traffic(c, c->listener->user);
+    } else {
+        (void)gn_conn_discard(c, SIZE_MAX);
+    }
+    if (l->span_len > 0 && action != GN_CLOSE && gni_conn_usable(c)) {
+        int rc = gni_ring_write(&c->inbound, l->span, l->span_len);
+        if (rc != GN_OK) {
+            gni_conn_fail(c, rc);
+        }
+    }
+    callback_end(c);
+    gni_conn_action(c, action);
+}
+
+static void conn_eof(gn_conn *c)
+{
+    const gn_handler *h = c->listener->handler;
+    c->flags |= GNI_F_EOF;
+    if (c->state != GNI_CONN_OPEN) {
+        return;
+    }
+    gn_action action = GN_CLOSE;
+    if (h->on_eof != NULL) {
+        callback_begin(c, NULL, 0);
+        action = h->on_eof(c, c->listener->user);
+        callback_end(c);
+    }
+    if (action == GN_CLOSE) {
+        gni_conn_request_close(c, GN_EOF, options_of(c)->close_timeout_ns);
+    } else {
+        gni_conn_action(c, action);
+    }
+}
+
+/* ------------------------------------------------------------------ events */
+
+static void conn_input(gn_conn *c, const void *data, size_t n)
+{
+    gn_loop *l = c->loop;
+    if (c->idle_ticks != 0) {
+        c->active = gni_ticks(l->now);
+    }
+    if (c->inbound.len > 0) {
+        int rc = gni_ring_write(&c->inbound, data, n);
+        gnp_recv_done(l->poller, &c->sock);
+        if (rc != GN_OK) {
+            gni_conn_fail(c, rc);
+            return;
+        }
+        gni_conn_traffic(c, NULL, 0);
+        return;
+    }
+    gni_conn_traffic(c, data, n);
+    gnp_recv_done(l->poller, &c->sock);
+}
+
+/* One piece of input.  Returns its length if reading should go on, else 0. */
+static size_t conn_receive(gn_conn *c)
+{
+    gn_loop *l = c->loop;
+    const void *data = NULL;
+    size_t n = 0;
+    int rc = gnp_recv(l->poller, &c->sock, &data, &n);
+    if (rc == GNP_OK) {
+        if (c->state == GNI_CONN_OPEN) {
+            conn_input(c, data, n);
+            /* A callback may have stopped reading, or ended the connection. */
+            return gni_conn_usable(c) && c->u.out.bytes == 0 && c->inbound.len == 0 ? n : 0;
+        }
+        gnp_recv_done(l->poller, &c->sock); /* closing: nobody wants it any more */
+        return n;
+    }
+    if (rc == GNP_EOF) {
+        conn_eof(c);
+    } else if (rc != GNP_AGAIN) {
+        gni_conn_fail(c, rc);
+    }
+    return 0;
+}
+
+/* Level: one read a turn, the poller reports the rest.  Edge: on, while reads come back full, up
+ * to the chunk; the poller keeps what is left on its ready list. */
+static void conn_readable(gn_conn *c)
+{
+    gn_loop *l = c->loop;
+    size_t got = 0;
+    size_t n;
+    do {
+        n = conn_receive(c);
+        got += n;
+    } while (l->edge && n >= l->read_buffer && got < l->edge_chunk);
+}
+
+static void linger_event(gn_conn *c)
+{
+    (void)conn_receive(c);
+    if ((c->flags & (GNI_F_EOF | GNI_F_FAILED)) != 0) {
+        sock_close(c, 0);
+    }
+}
+
+/* The peer is gone both ways.  With something to send, sending finds out what happened;
+ * without, and with its end read already, nothing else ever would. */
+static void conn_hangup(gn_conn *c)
+{
+    if (c->u.out.bytes == 0 && (c->flags & GNI_F_EOF) != 0 && (c->flags & GNI_F_SHUT_DONE) == 0) {
+        gni_conn_fail(c, GN_ECONNRESET);
+    }
+}
+
+void gni_conn_event(gn_conn *c, const gnp_event *ev)
+{
+    if ((ev->what & GNP_EV_CLOSED) != 0) {
+        c->flags &= (uint16_t)~GNI_F_INFLIGHT;
+        conn_release(c);
+        return;
+    }
+    if (c->state == GNI_CONN_LINGER) {
+        linger_event(c);
+        return;
+    }
+    if (c->state == GNI_CONN_DEAD) {
+        return;
+    }
+    if ((ev->what & (GNP_EV_WRITABLE | GNP_EV_HANGUP)) != 0 && (c->flags & GNI_F_BLOCKED) != 0) {
+        c->flags &= (uint16_t)~GNI_F_BLOCKED;
+        gni_out_send_queue(c); /* first, so that reading can go on */
+    }
+    if ((ev->what & GNP_EV_READABLE) != 0 && (c->flags & GNI_F_FAILED) == 0) {
+        conn_readable(c);
+    }
+    if ((ev->what & GNP_EV_HANGUP) != 0) {
+        conn_hangup(c);
+    }
+    gni_conn_settle(c);
+}
+
+static void conn_timer(gni_timer *t, void *arg)
+{
+    gn_loop *l = arg;
+    gn_conn *c = (gn_conn *)((char *)t - offsetof(gn_conn, timer));
+    if (c->state == GNI_CONN_LINGER) {
+        if (l->now >= c->close_at) {
+            sock_close(c, 0);
+            return;
+        }
+    } else if (c->state == GNI_CONN_CLOSING) {
+        if (l->now >= c->close_at) {
+            gni_conn_cut(c, GN_ETIMEDOUT);
+            return;
+        }
+    } else {
+        int idle = c->idle_ticks != 0 && idle_left(c) == 0;
+        if (idle && c->u.out.bytes > 0) {
+            gni_conn_cut(c, GN_ETIMEDOUT); /* what is queued did not move either */
+            return;
+        }
+        if (idle || (c->read_at != 0 && l->now >= c->read_at)) {
+            gni_conn_request_close(c, GN_ETIMEDOUT, options_of(c)->close_timeout_ns);
+            gni_conn_settle(c);
+            return;
+        }
+    }
+    deadline_update(c);
+}
+
+/* ------------------------------------------------------------------- start */
+
+static void remote_set(gn_conn *c, const gnp_addr *peer)
+{
+    c->remote_family = peer->family;
+    if (peer->family != GNP_FAMILY_UNIX) {
+        c->remote_port = peer->port;
+        c->remote_scope = peer->scope;
+        memcpy(c->remote_ip, peer->u.ip, sizeof c->remote_ip);
+    }
+}
+
+static void conn_open(gn_conn *c)
+{
+    gn_loop *l = c->loop;
+    const gn_handler *h = c->listener->handler;
+    c->state = GNI_CONN_OPEN;
+    l->open++;
+    gnp_store64_relaxed(&l->open_shared, l->open);
+    gnp_store64_relaxed(&l->accepted, gnp_load64_relaxed(&l->accepted) + 1);
+    if (options_of(c)->idle_timeout_ns != 0) {
+        idle_set(c, options_of(c)->idle_timeout_ns);
+        deadline_update(c);
+    }
+    if (h->on_open != NULL) {
+        callback_begin(c, NULL, 0);
+        gn_action action = h->on_open(c, c->listener->user);
+        callback_end(c);
+        gni_conn_action(c, action);
+    }
+    gni_conn_settle(c);
+}
+
+void gni_conn_accepted(gn_loop *l, gnp_sock *s, const gnp_addr *peer, gni_listener *ln)
+{
+    gn_conn *c = l->draining ? NULL : gni_conntab_alloc(&l->conns);
+    if (c == NULL) {
+        gnp_sub32(&l->load, 1);
+        gnp_sock_close(s, 0);
+        return;
+    }
+    c->sock = *s;
+    c->magic = GNI_CONN_MAGIC;
+    c->loop = l;
+    c->listener = ln;
+    c->timer.fn = conn_timer;
+    remote_set(c, peer);
+    int rc = gnp_attach(l->poller, &c->sock, GNP_READ);
+    if (rc != GNP_OK) {
+        gni_log(GN_LOG_WARN, "a connection was dropped: %s", gn_strerror(rc));
+        gnp_sub32(&l->load, 1);
+        gnp_sock_close(s, 0);
+        gni_conntab_release(&l->conns, c);
+        return;
+    }
+    conn_open(c);
+}
+
+/* ---------------------------------------------------- deadlines, in public */
+
+int gn_conn_set_idle_timeout(gn_conn *c, uint64_t ns)
+{
+    if (!gni_conn_valid(c)) {
+        return GN_EINVAL;
+    }
+    if ((c->flags & GNI_F_DGRAM) != 0) {
+        return GN_ENOTSUP;
+    }
+    if (!gni_conn_usable(c)) {
+        return GN_ECLOSED;
+    }
+    idle_set(c, ns);
+    deadline_update(c);
+    return GN_OK;
+}
+
+int gn_conn_set_read_deadline(gn_conn *c, uint64_t ns_from_now)
+{
+    if (!gni_conn_valid(c)) {
+        return GN_EINVAL;
+    }
+    if ((c->flags & GNI_F_DGRAM) != 0) {
+        return GN_ENOTSUP;
+    }
+    if (!gni_conn_usable(c)) {
+        return GN_ECLOSED;
+    }
+    c->read_at = ns_from_now == 0 ? 0 : after(c->loop, ns_from_now);
+    deadline_update(c);
+    return GN_OK;
+}

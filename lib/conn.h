@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef GNI_CONN_H
+#define GNI_CONN_H
+
+#include "../include/gannet.h"
+#include "../platform/poll.h"
+#include "mpsc.h"
+#include "ring.h"
+#include "segq.h"
+#include "timer.h"
+
+struct gni_listener;
+struct gni_dgram_queue;
+
+#define GNI_CONN_MAGIC 0x676e636fu /* "gnco" */
+
+enum {
+    GNI_CONN_FREE = 0,
+    GNI_CONN_NEW,     /* has a slot; on_open was not called */
+    GNI_CONN_OPEN,
+    GNI_CONN_CLOSING, /* sends what is queued, then ends; the user may not write any more */
+    GNI_CONN_LINGER,  /* on_close is done; waits for the peer's end */
+    GNI_CONN_DEAD     /* closed; only waits to leave the dirty list, or for CLOSED */
+};
+
+enum {
+    GNI_F_DIRTY = 1,      /* in the loop's list of connections to settle */
+    GNI_F_BLOCKED = 2,    /* the system took less than all; WRITABLE follows */
+    GNI_F_EOF = 4,        /* the peer's end was seen */
+    GNI_F_FAILED = 8,     /* reason says why; ends at the next settle */
+    GNI_F_SHUT = 16,      /* our end was asked for, after what is queued */
+    GNI_F_SHUT_DONE = 32,
+    GNI_F_PAUSED = 64,    /* reading is paused */
+    GNI_F_HIGH = 128,     /* outbound passed the high mark and is not yet below the low one */
+    GNI_F_DGRAM = 256,    /* a datagram endpoint */
+    GNI_F_OPENED = 512,   /* on_open was called: on_close is owed */
+    GNI_F_RESET = 1024,   /* end with a reset */
+    GNI_F_INFLIGHT = 2048 /* the system still holds it: CLOSED follows */
+};
+
+/*
+ * One connection, in a slab slot.  It must stay within 256 bytes (asserted in conn.c): that is
+ * what an idle connection costs.
+ */
+struct gn_conn {
+    gnp_sock sock; /* first: events find the connection by it */
+    uint32_t magic;
+    uint32_t index;
+    uint32_t gen;
+    uint16_t flags;
+    uint8_t state;
+    uint8_t remote_family;
+    gn_loop *loop;
+    struct gni_listener *listener;
+    void *context;
+    gni_ring inbound;
+    union {
+        gni_segq out;
+        struct gni_dgram_queue *dgrams; /* of a datagram endpoint */
+    } u;
+    gn_conn *dirty_next;
+    gni_task *closers; /* who asked for a close by handle and waits for it */
+    gni_timer timer;   /* at the nearest of the deadlines below */
+    uint64_t close_at; /* closing: when the rest is cut; lingering: when the wait ends */
+    uint64_t read_at;  /* read deadline, 0: none */
+    uint32_t idle_ticks; /* idle time-out, 0: none; in wheel ticks */
+    uint32_t active;     /* tick of the last byte, low half */
+    int reason;
+    int os_error;
+    uint32_t remote_scope; /* the peer's IP address; a Unix peer is asked for when needed */
+    uint16_t remote_port;
+    uint8_t remote_ip[16];
+};
+
+/* Takes a detached socket into the loop and opens it.  The socket is closed if that fails. */
+void gni_conn_accepted(gn_loop *l, gnp_sock *s, const gnp_addr *peer, struct gni_listener *ln);
+
+/* What the poller reported. */
+void gni_conn_event(gn_conn *c, const gnp_event *ev);
+
+/* Sends, ends or pauses the connection as its state demands, outside of any callback. */
+void gni_conn_settle(gn_conn *c);
+
+/* Puts it on the loop's list of connections to settle at the end of the turn. */
+void gni_conn_mark_dirty(gn_conn *c);
+
+/* The end of a turn for one connection of that list. */
+void gni_conn_clean(gn_conn *c);
+
+/* Asks for an orderly end with that reason; the first one counts. */
+void gni_conn_request_close(gn_conn *c, int reason, uint64_t timeout_ns);
+
+/* Keeps the error that broke it; it ends at the next settle. */
+void gni_conn_fail(gn_conn *c, int reason);
+
+/* Ends it now, whatever is queued. */
+void gni_conn_cut(gn_conn *c, int reason);
+
+/* Calls on_traffic, also without bytes (data NULL). */
+void gni_conn_traffic(gn_conn *c, const void *data, size_t n);
+
+/* Applies what a callback returned. */
+void gni_conn_action(gn_conn *c, gn_action action);
+
+/* 1 while the user may use it. */
+static inline int gni_conn_usable(const gn_conn *c)
+{
+    return c->state == GNI_CONN_OPEN && (c->flags & GNI_F_FAILED) == 0;
+}
+
+/* The rules that say if c is one; a NULL pointer is the caller's error, not a crash. */
+static inline int gni_conn_valid(const gn_conn *c)
+{
+    return c != NULL && c->magic == GNI_CONN_MAGIC;
+}
+
+/* Handles: 10 bits of loop slot, 22 of index, 32 of generation. */
+#define GNI_LOOP_INDEX ((1u << 22) - 1u)
+#define GNI_GEN_LAST 0xfffffff0u
+#define GNI_HANDLE(slot, index, gen) (((uint64_t)(slot) << 54) | ((uint64_t)(index) << 32) | (gen))
+#define GNI_HANDLE_SLOT(h) ((unsigned)((h) >> 54))
+#define GNI_HANDLE_INDEX(h) ((uint32_t)((h) >> 32) & GNI_LOOP_INDEX)
+#define GNI_HANDLE_GEN(h) ((uint32_t)(h))
+
+#endif

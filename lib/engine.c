@@ -1,0 +1,522 @@
+/* SPDX-License-Identifier: MIT */
+#include "engine.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "addr.h"
+#include "balance.h"
+#include "log.h"
+#include "memory.h"
+#include "options.h"
+
+static int engine_valid(const gn_engine *e)
+{
+    return e != NULL && e->magic == GNI_ENGINE_MAGIC;
+}
+
+/* ------------------------------------------------------------ make and free */
+
+/* An option that names a poller is checked now, not when the loops start. */
+static int poller_choose(gn_engine *e)
+{
+    const char *want = e->options.poller;
+    if (want == NULL) {
+        want = gnp_env("GANNET_POLLER");
+    }
+    if (want == NULL || *want == '\0') {
+        e->poller_name = NULL;
+        return GN_OK;
+    }
+    int rc = GN_ENOENT;
+    const char *name;
+    for (unsigned i = 0; (name = gnp_poller_name(i, NULL)) != NULL; i++) {
+        if (strcmp(name, want) == 0) {
+            int available = 0;
+            (void)gnp_poller_name(i, &available);
+            rc = available ? GN_OK : GN_ENOTSUP;
+            if (available) {
+                e->poller_name = name;
+                return GN_OK;
+            }
+        }
+    }
+    if (e->options.poller_fallback) {
+        gni_log(GN_LOG_WARN, "poller \"%.31s\" is not available; taking the best that is", want);
+        e->poller_name = NULL;
+        return GN_OK;
+    }
+    gni_log(GN_LOG_ERROR, "poller \"%.31s\" is not available", want);
+    return rc;
+}
+
+/* Without a name: the first that works here. */
+static int poller_default(gn_engine *e)
+{
+    const char *name;
+    int available = 0;
+    for (unsigned i = 0; e->poller_name == NULL && (name = gnp_poller_name(i, &available)) != NULL; i++) {
+        if (available) {
+            e->poller_name = name;
+        }
+    }
+    return e->poller_name != NULL ? GN_OK : GN_ENOTSUP;
+}
+
+static int engine_init(gn_engine *e, const gn_handler *handler, void *user, const gn_options *options)
+{
+    int rc = gni_options_take(&e->options, options);
+    if (rc != GN_OK) {
+        return rc;
+    }
+    e->handler = handler;
+    e->user = user;
+    e->nloops = e->options.loops != 0 ? e->options.loops : gnp_cpu_count();
+    if (e->nloops > GN_MAX_LOOPS) {
+        e->nloops = GN_MAX_LOOPS;
+    }
+    gnp_store64(&e->stop_at, GNP_NEVER);
+    rc = poller_choose(e);
+    e->options.poller = NULL; /* it was the caller's memory */
+    if (rc == GN_OK) {
+        rc = poller_default(e);
+    }
+    if (rc == GN_OK) {
+        rc = gnp_sys_init();
+    }
+    if (rc == GN_OK) {
+        rc = gnp_mutex_init(&e->lock);
+    }
+    if (rc == GN_OK) {
+        rc = gnp_cond_init(&e->cond);
+        if (rc != GN_OK) {
+            gnp_mutex_destroy(&e->lock);
+        }
+    }
+    return rc;
+}
+
+int gn_engine_create(gn_engine **out, const gn_handler *handler, void *user, const gn_options *options)
+{
+    if (out == NULL || handler == NULL) {
+        return GN_EINVAL;
+    }
+    *out = NULL;
+    gni_engines_add();
+    gn_engine *e = gnp_zalloc(sizeof *e);
+    int rc = e == NULL ? GN_ENOMEM : engine_init(e, handler, user, options);
+    if (rc != GN_OK) {
+        gnp_free(e, sizeof *e);
+        gni_engines_sub();
+        return rc;
+    }
+    e->magic = GNI_ENGINE_MAGIC;
+    *out = e;
+    return GN_OK;
+}
+
+static void loops_free(gn_engine *e)
+{
+    for (unsigned i = 0; i < e->loops_made; i++) {
+        gn_loop *l = e->loops[i];
+        for (unsigned k = 0; k < l->acceptor_count; k++) {
+            gni_acceptor_detach(&l->acceptors[k]);
+        }
+        gnp_free(l->acceptors, (e->nlisteners + 1) * sizeof *l->acceptors);
+        gni_loop_free(l);
+        gnp_free(l, sizeof *l);
+    }
+    gnp_free(e->loops, (e->nloops + 1) * sizeof *e->loops);
+    e->loops = NULL;
+    e->loops_made = 0;
+}
+
+int gn_engine_destroy(gn_engine *e)
+{
+    if (e == NULL) {
+        return GN_OK;
+    }
+    if (!engine_valid(e)) {
+        return GN_EINVAL;
+    }
+    gnp_mutex_lock(&e->lock);
+    int busy = e->state == GNI_ENGINE_STARTING || e->state == GNI_ENGINE_RUNNING;
+    gnp_mutex_unlock(&e->lock);
+    if (busy) {
+        return GN_EBUSY;
+    }
+    loops_free(e);
+    for (unsigned i = 0; i < e->nlisteners; i++) {
+        gni_listener *ln = e->listeners[i];
+        gni_listener_close(ln);
+        gni_listener_free(ln);
+    }
+    gnp_free(e->listeners, e->cap_listeners * sizeof(gni_listener *));
+    gnp_cond_destroy(&e->cond);
+    gnp_mutex_destroy(&e->lock);
+    e->magic = 0;
+    gnp_free(e, sizeof *e);
+    gni_engines_sub();
+    return GN_OK;
+}
+
+/* ---------------------------------------------------------------- addresses */
+
+static int listeners_grow(gn_engine *e)
+{
+    if (e->nlisteners < e->cap_listeners) {
+        return GN_OK;
+    }
+    unsigned cap = e->cap_listeners == 0 ? 4 : e->cap_listeners * 2;
+    gni_listener **p = gnp_realloc(e->listeners, e->cap_listeners * sizeof *p, cap * sizeof *p);
+    if (p == NULL) {
+        return GN_ENOMEM;
+    }
+    e->listeners = p;
+    e->cap_listeners = cap;
+    return GN_OK;
+}
+
+int gn_engine_listen(gn_engine *e, const char *addr)
+{
+    if (!engine_valid(e) || addr == NULL) {
+        return GN_EINVAL;
+    }
+    if (e->state != GNI_ENGINE_NEW) {
+        return GN_EBUSY;
+    }
+    int rc = listeners_grow(e);
+    if (rc != GN_OK) {
+        return rc;
+    }
+    gni_listener *ln;
+    rc = gni_listener_open(&ln, addr, e->nlisteners, &e->options, e->nloops);
+    if (rc != GN_OK) {
+        return rc;
+    }
+    ln->handler = e->handler;
+    ln->user = e->user;
+    e->listeners[e->nlisteners++] = ln;
+    return GN_OK;
+}
+
+unsigned gn_engine_addr_count(const gn_engine *e)
+{
+    return engine_valid(e) ? e->nlisteners : 0;
+}
+
+int gn_engine_addr(const gn_engine *e, unsigned i, gn_addr *out)
+{
+    if (!engine_valid(e) || i >= e->nlisteners || out == NULL) {
+        return GN_EINVAL;
+    }
+    gni_addr_set(out, &e->listeners[i]->addr);
+    return GN_OK;
+}
+
+int gn_engine_url(const gn_engine *e, unsigned i, char *out, size_t cap)
+{
+    if (!engine_valid(e) || i >= e->nlisteners || (out == NULL && cap > 0)) {
+        return GN_EINVAL;
+    }
+    return gni_endpoint_format(e->listeners[i]->scheme, &e->listeners[i]->addr, out, cap);
+}
+
+/* -------------------------------------------------------------------- start */
+
+static int acceptor_wanted(const gn_engine *e)
+{
+    for (unsigned i = 0; i < e->nlisteners; i++) {
+        if (gni_listener_needs_acceptor(e->listeners[i], e->nloops)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static void acceptor_add(gn_loop *l, gni_listener *ln, gnp_sock *s)
+{
+    gni_acceptor *a = &l->acceptors[l->acceptor_count++];
+    a->sock = *s;
+    a->listener = ln;
+    a->loop = l;
+    s->os = -1; /* the acceptor has it now */
+}
+
+/* Each listener's sockets go to the loops that will serve them. */
+static void acceptors_assign(gn_engine *e)
+{
+    for (unsigned i = 0; i < e->nlisteners; i++) {
+        gni_listener *ln = e->listeners[i];
+        if (gni_listener_needs_acceptor(ln, e->nloops)) {
+            acceptor_add(e->loops[e->nloops], ln, &ln->socks[0]);
+            continue;
+        }
+        for (unsigned s = 0; s < ln->count; s++) {
+            acceptor_add(e->loops[ln->count > 1 ? s : i % e->nloops], ln, &ln->socks[s]);
+        }
+    }
+}
+
+static int loops_make(gn_engine *e)
+{
+    unsigned wanted = e->nloops + (unsigned)acceptor_wanted(e);
+    e->loops = gnp_zalloc((e->nloops + 1) * sizeof *e->loops);
+    if (e->loops == NULL) {
+        return GN_ENOMEM;
+    }
+    while (e->loops_made < wanted) {
+        gn_loop *l = gnp_zalloc(sizeof *l);
+        gni_acceptor *a = l == NULL ? NULL : gnp_zalloc((e->nlisteners + 1) * sizeof *a);
+        int rc = a == NULL ? GN_ENOMEM : gni_loop_init(l, e, e->loops_made);
+        if (rc != GN_OK) {
+            gnp_free(a, (e->nlisteners + 1) * sizeof *a);
+            gnp_free(l, sizeof *l);
+            return rc;
+        }
+        l->acceptors = a;
+        e->loops[e->loops_made++] = l;
+    }
+    acceptors_assign(e);
+    return GN_OK;
+}
+
+static int threads_start(gn_engine *e)
+{
+    for (unsigned i = 0; i < e->loops_made; i++) {
+        gn_loop *l = e->loops[i];
+        char name[16];
+        (void)snprintf(name, sizeof name, i < e->nloops ? "gn-loop-%u" : "gn-accept", i);
+        int rc = gnp_thread_start(&l->thread, gni_loop_main, l, name);
+        if (rc != GNP_OK) {
+            return rc;
+        }
+        l->started = 1;
+    }
+    return GN_OK;
+}
+
+static unsigned threads_join(gn_engine *e)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < e->loops_made; i++) {
+        if (e->loops[i]->started) {
+            gnp_thread_join(&e->loops[i]->thread);
+            e->loops[i]->started = 0;
+            n++;
+        }
+    }
+    return n;
+}
+
+/* All loops are set up, or none runs. */
+static int threads_release(gn_engine *e, int rc)
+{
+    unsigned started = 0;
+    for (unsigned i = 0; i < e->loops_made; i++) {
+        started += (unsigned)e->loops[i]->started;
+    }
+    gnp_mutex_lock(&e->lock);
+    while (e->ready < started) {
+        gnp_cond_wait(&e->cond, &e->lock);
+    }
+    for (unsigned i = 0; rc == GN_OK && i < e->loops_made; i++) {
+        rc = e->loops[i]->status;
+    }
+    e->go = rc == GN_OK ? 1 : -1;
+    e->state = rc == GN_OK ? GNI_ENGINE_RUNNING : GNI_ENGINE_STARTING;
+    gnp_cond_broadcast(&e->cond);
+    gnp_mutex_unlock(&e->lock);
+    return rc;
+}
+
+int gni_engine_loop_ready(gn_engine *e, gn_loop *l, int status)
+{
+    gnp_mutex_lock(&e->lock);
+    l->status = status;
+    e->ready++;
+    gnp_cond_broadcast(&e->cond);
+    while (e->go == 0) {
+        gnp_cond_wait(&e->cond, &e->lock);
+    }
+    int go = e->go;
+    gnp_mutex_unlock(&e->lock);
+    return go > 0;
+}
+
+static int start_failed(gn_engine *e, int rc)
+{
+    (void)threads_join(e);
+    gnp_mutex_lock(&e->lock);
+    e->state = GNI_ENGINE_JOINED;
+    gnp_mutex_unlock(&e->lock);
+    return rc;
+}
+
+int gn_engine_start(gn_engine *e)
+{
+    if (!engine_valid(e)) {
+        return GN_EINVAL;
+    }
+    gnp_mutex_lock(&e->lock);
+    int usable = e->state == GNI_ENGINE_NEW;
+    if (usable) {
+        e->state = GNI_ENGINE_STARTING;
+    }
+    gnp_mutex_unlock(&e->lock);
+    if (!usable) {
+        return GN_EBUSY;
+    }
+    if (e->handler->on_boot != NULL && e->handler->on_boot(e, e->user) == GN_SHUTDOWN) {
+        return start_failed(e, GN_ECANCELED);
+    }
+    int rc = loops_make(e);
+    if (rc == GN_OK) {
+        rc = threads_start(e);
+        rc = threads_release(e, rc);
+    }
+    return rc == GN_OK ? GN_OK : start_failed(e, rc);
+}
+
+/* --------------------------------------------------------------------- stop */
+
+int gn_engine_stop(gn_engine *e, uint64_t drain_ns)
+{
+    if (!engine_valid(e)) {
+        return GN_EINVAL;
+    }
+    uint64_t now = gnp_now();
+    uint64_t at = drain_ns > GNP_NEVER - 1 - now ? GNP_NEVER - 1 : now + drain_ns;
+    gnp_mutex_lock(&e->lock);
+    if (at < gnp_load64(&e->stop_at)) {
+        gnp_store64(&e->stop_at, at);
+    }
+    for (unsigned i = 0; e->state == GNI_ENGINE_RUNNING && i < e->loops_made; i++) {
+        if (e->loops[i]->poller != NULL) {
+            gnp_wake(e->loops[i]->poller);
+        }
+    }
+    gnp_mutex_unlock(&e->lock);
+    return GN_OK;
+}
+
+void gni_engine_loop_ending(gn_engine *e, gn_loop *l, int error)
+{
+    gnp_mutex_lock(&e->lock);
+    l->poller = NULL;
+    if (error != GN_OK && e->error == GN_OK) {
+        e->error = error;
+    }
+    gnp_mutex_unlock(&e->lock);
+    if (error != GN_OK && e->go > 0) {
+        (void)gn_engine_stop(e, 0); /* an engine with a loop missing serves nobody well */
+    }
+}
+
+int gn_engine_join(gn_engine *e)
+{
+    if (!engine_valid(e)) {
+        return GN_EINVAL;
+    }
+    gn_loop *l = gn_loop_current();
+    if (l != NULL && l->engine == e) {
+        return GN_EBUSY;
+    }
+    gnp_mutex_lock(&e->lock);
+    int rc = e->state != GNI_ENGINE_RUNNING ? GN_EINVAL : e->joining ? GN_EBUSY : GN_OK;
+    if (rc == GN_OK) {
+        e->joining = 1;
+    }
+    gnp_mutex_unlock(&e->lock);
+    if (rc != GN_OK) {
+        return rc;
+    }
+    (void)threads_join(e);
+    gnp_mutex_lock(&e->lock);
+    e->state = GNI_ENGINE_JOINED;
+    rc = e->error;
+    gnp_mutex_unlock(&e->lock);
+    if (e->handler->on_shutdown != NULL) {
+        e->handler->on_shutdown(e, e->user);
+    }
+    return rc;
+}
+
+int gn_engine_run(gn_engine *e)
+{
+    int rc = gn_engine_start(e);
+    return rc == GN_OK ? gn_engine_join(e) : rc;
+}
+
+int gn_run(const char *addr, const gn_handler *handler, void *user, const gn_options *options)
+{
+    gn_engine *e;
+    int rc = gn_engine_create(&e, handler, user, options);
+    if (rc != GN_OK) {
+        return rc;
+    }
+    rc = gn_engine_listen(e, addr);
+    if (rc == GN_OK) {
+        rc = gn_engine_run(e);
+    }
+    (void)gn_engine_destroy(e);
+    return rc;
+}
+
+/* ---------------------------------------------------------------- balancing */
+
+gn_loop *gni_engine_balance(gn_engine *e, const gnp_addr *peer)
+{
+    const gnp_atomic32 *loads[GN_MAX_LOOPS];
+    unsigned n = e->nloops;
+    if (e->options.lb == GN_LB_LEAST_CONNECTIONS) {
+        for (unsigned i = 0; i < n; i++) {
+            loads[i] = &e->loops[i]->load;
+        }
+    }
+    return e->loops[gni_balance_pick(e->options.lb, gnp_add64(&e->next, 1), loads, n, peer)];
+}
+
+/* ------------------------------------------------------------------ looking */
+
+/* The loops stand from the start until the engine is destroyed. */
+static const gn_loop *loop_at(const gn_engine *e, unsigned i)
+{
+    return engine_valid(e) && i < e->nloops && i < e->loops_made ? e->loops[i] : NULL;
+}
+
+uint64_t gn_engine_conn_count(const gn_engine *e)
+{
+    uint64_t n = 0;
+    const gn_loop *l;
+    for (unsigned i = 0; (l = loop_at(e, i)) != NULL; i++) {
+        n += gnp_load64_relaxed(&l->open_shared);
+    }
+    return n;
+}
+
+unsigned gn_engine_loop_count(const gn_engine *e)
+{
+    return engine_valid(e) ? e->nloops : 0;
+}
+
+gn_handle gn_engine_loop(const gn_engine *e, unsigned i)
+{
+    return gn_loop_handle(loop_at(e, i));
+}
+
+uint64_t gn_engine_loop_accepted(const gn_engine *e, unsigned i)
+{
+    const gn_loop *l = loop_at(e, i);
+    return l == NULL ? 0 : gnp_load64_relaxed(&l->accepted);
+}
+
+const char *gn_engine_poller(const gn_engine *e)
+{
+    return engine_valid(e) ? e->poller_name : "";
+}
+
+const char *gn_poller_name(unsigned i, int *available)
+{
+    return gnp_poller_name(i, available);
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef GNI_ENGINE_H
+#define GNI_ENGINE_H
+
+#include "../include/gannet.h"
+#include "../platform/platform.h"
+#include "listener.h"
+#include "loop.h"
+
+#define GNI_ENGINE_MAGIC 0x676e656eu /* "gnen" */
+
+enum { GNI_ENGINE_NEW, GNI_ENGINE_STARTING, GNI_ENGINE_RUNNING, GNI_ENGINE_JOINED };
+
+struct gn_engine {
+    uint32_t magic;
+    unsigned nloops;
+    gn_options options;
+    const gn_handler *handler;
+    void *user;
+    gni_listener **listeners;
+    unsigned nlisteners, cap_listeners;
+    gn_loop **loops; /* nloops of them, then perhaps the acceptor */
+    unsigned loops_made;
+    gnp_atomic64 next; /* round robin */
+    gnp_mutex lock;    /* guards all below, and that a loop's poller lives while it is woken */
+    gnp_cond cond;
+    int state;
+    unsigned ready;    /* loops that have started, well or not */
+    int go;            /* 0: wait; 1: run; -1: give up */
+    int joining;
+    int error;         /* the first that ended a loop */
+    gnp_atomic64 stop_at; /* drain deadline, UINT64_MAX: not stopping */
+    const char *poller_name;
+};
+
+/* Chooses the loop for an accepted connection. */
+gn_loop *gni_engine_balance(gn_engine *e, const gnp_addr *peer);
+
+/* A loop's start: reports, and waits for all the others.  Returns 1 to run, 0 to end. */
+int gni_engine_loop_ready(gn_engine *e, gn_loop *l, int status);
+
+/* A loop ends; after it the poller may be closed. */
+void gni_engine_loop_ending(gn_engine *e, gn_loop *l, int error);
+
+#endif

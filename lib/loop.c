@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: MIT */
+#include "loop.h"
+
+#include <string.h>
+
+#include "engine.h"
+#include "log.h"
+#include "outbound.h"
+#include "udp.h"
+
+/* Segments that a loop keeps for the next burst: 128 of 8 KiB are 1 MiB. */
+#define SEGMENTS_KEPT 128u
+
+/*
+ * The loops of the process by the slot in their handles.  A slot is never given back to the
+ * system, so that a handle that is years old still finds a mailbox, closed or of a later loop
+ * whose generations begin above its own.
+ */
+typedef struct gni_loop_slot {
+    gni_mailbox box;
+    gnp_atomic32 taken;
+    gnp_atomic32 gen; /* of the loop that has it now; its connections have higher ones */
+    gn_loop *loop;    /* read on the loop's own thread only */
+} gni_loop_slot;
+
+static gni_loop_slot slots[GNI_LOOP_SLOTS];
+static GNP_THREAD_LOCAL gn_loop *current_loop;
+
+int gni_loop_init(gn_loop *l, gn_engine *e, uint32_t index)
+{
+    for (uint32_t s = 1; s < GNI_LOOP_SLOTS; s++) {
+        uint32_t no = 0;
+        if (gnp_load32(&slots[s].taken) != 0 || !gnp_cas32(&slots[s].taken, &no, 1)) {
+            continue;
+        }
+        l->magic = GNI_LOOP_MAGIC;
+        l->engine = e;
+        l->index = index;
+        l->slot = s;
+        l->gen = gnp_load32(&slots[s].gen) + 1;
+        gnp_store32(&slots[s].gen, l->gen);
+        l->box = &slots[s].box;
+        slots[s].loop = l;
+        l->dirty_tail = &l->dirty;
+        l->reserve.os = -1;
+        gni_conntab_init(&l->conns, l->gen);
+        gni_segpool_init(&l->segs, SEGMENTS_KEPT);
+        return GN_OK;
+    }
+    return GN_ELIMIT;
+}
+
+void gni_loop_free(gn_loop *l)
+{
+    gni_loop_slot *s = &slots[l->slot];
+    uint32_t last = l->conns.gen_max;
+    gni_conntab_free(&l->conns);
+    gni_segpool_free(&l->segs);
+    gnp_free(l->stage.buf, GNI_STAGE_BYTES);
+    l->stage.buf = NULL;
+    l->magic = 0;
+    s->loop = NULL;
+    gnp_store32(&s->gen, last);
+    if (last < GNI_GEN_LAST) {
+        gnp_store32(&s->taken, 0); /* else it has given out all its generations */
+    }
+}
+
+/* ------------------------------------------------------------------ posting */
+
+int gni_loop_post(gn_handle h, gni_task *t)
+{
+    unsigned s = GNI_HANDLE_SLOT(h);
+    if (s == 0 || s >= GNI_LOOP_SLOTS || GNI_HANDLE_GEN(h) < gnp_load32(&slots[s].gen)) {
+        return GN_ECLOSED;
+    }
+    return gni_mailbox_push(&slots[s].box, t, current_loop != NULL && current_loop->slot == s);
+}
+
+int gni_loop_post_to(gn_loop *l, gni_task *t)
+{
+    return gni_mailbox_push(l->box, t, current_loop == l);
+}
+
+int gni_loop_is(const gn_loop *l, gn_handle h)
+{
+    return GNI_HANDLE_SLOT(h) == l->slot && GNI_HANDLE_INDEX(h) == GNI_LOOP_INDEX && GNI_HANDLE_GEN(h) == l->gen;
+}
+
+gn_loop *gn_loop_current(void)
+{
+    return current_loop;
+}
+
+gn_handle gn_loop_handle(const gn_loop *l)
+{
+    return l == NULL || l->magic != GNI_LOOP_MAGIC ? GN_HANDLE_NONE : GNI_HANDLE(l->slot, GNI_LOOP_INDEX, l->gen);
+}
+
+unsigned gn_loop_index(const gn_loop *l)
+{
+    return l == NULL ? 0 : l->index;
+}
+
+gn_engine *gn_loop_engine(const gn_loop *l)
+{
+    return l == NULL ? NULL : l->engine;
+}
+
+uint64_t gn_now(void)
+{
+    return current_loop != NULL ? current_loop->now : gnp_now();
+}
+
+gn_conn *gn_conn_from_handle(gn_handle h)
+{
+    gn_loop *l = current_loop;
+    if (l == NULL || GNI_HANDLE_SLOT(h) != l->slot) {
+        return NULL;
+    }
+    return gni_conntab_find(&l->conns, GNI_HANDLE_INDEX(h), GNI_HANDLE_GEN(h));
+}
+
+/* ------------------------------------------------------------------- ticks */
+
+static void tick(gni_timer *t, void *arg)
+{
+    gn_loop *l = arg;
+    const gn_engine *e = l->engine;
+    uint64_t next = GNP_NEVER;
+    gn_action action = e->handler->on_tick(l->engine, &next, e->user);
+    if (action == GN_SHUTDOWN) {
+        gn_engine_stop(l->engine, e->options.drain_ns);
+    }
+    gni_timer_set(&l->wheel, t, next > GNP_NEVER - 1 - l->now ? GNP_NEVER : l->now + next);
+}
+
+/* ---------------------------------------------------------------- draining */
+
+static void cut_all(gn_loop *l, int reason)
+{
+    uint32_t i = 0;
+    gn_conn *c;
+    while ((c = gni_conntab_each(&l->conns, &i)) != NULL) {
+        gni_conn_cut(c, reason);
+    }
+}
+
+static void drain_over(gni_timer *t, void *arg)
+{
+    (void)t;
+    cut_all(arg, GN_ETIMEDOUT);
+}
+
+static void acceptors_close(gn_loop *l)
+{
+    for (unsigned i = 0; i < l->acceptor_count; i++) {
+        gni_acceptor_detach(&l->acceptors[i]);
+    }
+}
+
+static void conn_drain(gn_conn *c, uint64_t deadline_ns)
+{
+    const gn_loop *l = c->loop;
+    if ((c->flags & GNI_F_DGRAM) != 0) {
+        gni_udp_close(c);
+    } else if (c->state == GNI_CONN_OPEN) {
+        gni_conn_request_close(c, GN_ESHUTDOWN, deadline_ns > l->now ? deadline_ns - l->now : 0);
+    } else if (c->state == GNI_CONN_LINGER && c->close_at > deadline_ns) {
+        c->close_at = deadline_ns; /* drain_over cuts it */
+    }
+}
+
+void gni_loop_drain(gn_loop *l, uint64_t deadline_ns)
+{
+    l->drain_at = deadline_ns;
+    l->drain_timer.fn = drain_over;
+    gni_timer_set(&l->wheel, &l->drain_timer, deadline_ns);
+    if (l->draining) {
+        return; /* only sooner than before */
+    }
+    l->draining = 1;
+    gni_timer_cancel(&l->wheel, &l->tick_timer);
+    acceptors_close(l);
+    uint32_t i = 0;
+    gn_conn *c;
+    while ((c = gni_conntab_each(&l->conns, &i)) != NULL) {
+        conn_drain(c, deadline_ns);
+    }
+}
+
+/* ---------------------------------------------------------------- the turn */
+
+static void events_dispatch(gn_loop *l, int count)
+{
+    for (int i = 0; i < count; i++) {
+        const gnp_event *ev = &l->events[i];
+        if (ev->what == 0 || ev->sock == NULL) {
+            continue; /* blanked by a close in this round, or a wake */
+        }
+        if (ev->sock->kind == GNP_STREAM) {
+            gni_conn_event((gn_conn *)(void *)ev->sock, ev);
+        } else if (ev->sock->kind == GNP_LISTENER) {
+            gni_acceptor_event((gni_acceptor *)(void *)ev->sock, ev);
+        } else {
+            gni_udp_event((gn_conn *)(void *)ev->sock, ev);
+        }
+    }
+}
+
+static void tasks_run(gn_loop *l)
+{
+    for (unsigned n = 0; n < GNI_LOOP_TASKS; n++) {
+        if (l->backlog == NULL) {
+            l->backlog = gni_mailbox_take(l->box);
+            if (l->backlog == NULL) {
+                return;
+            }
+        }
+        gni_task *t = l->backlog;
+        l->backlog = t->next;
+        t->run(t, GN_OK);
+    }
+}
+
+/* What is marked while this runs waits for the next turn, so that two connections that write
+ * to each other cannot hold the loop. */
+static void dirty_clean(gn_loop *l)
+{
+    gn_conn *c = l->dirty;
+    l->dirty = NULL;
+    l->dirty_tail = &l->dirty;
+    while (c != NULL) {
+        gn_conn *next = c->dirty_next;
+        gni_conn_clean(c);
+        c = next;
+    }
+}
+
+static void stop_check(gn_loop *l)
+{
+    gn_engine *e = l->engine;
+    if (l->watching && gnp_signal_take(l->poller) != GNP_SIGNAL_NONE) {
+        gn_engine_stop(e, e->options.drain_ns);
+    }
+    uint64_t at = gnp_load64(&e->stop_at);
+    if (at != GNP_NEVER && (!l->draining || at < l->drain_at)) {
+        gni_loop_drain(l, at);
+    }
+}
+
+static int finished(const gn_loop *l)
+{
+    return l->draining && l->conns.live == 0 && l->late == 0 && l->dirty == NULL;
+}
+
+static int turn(gn_loop *l)
+{
+    uint64_t deadline = 0;
+    if (l->dirty == NULL && l->backlog == NULL && !gni_mailbox_pending(l->box)) {
+        deadline = gni_wheel_next(&l->wheel);
+    }
+    int count = gnp_poller_wait(l->poller, l->events, GNI_LOOP_EVENTS, deadline);
+    l->now = gnp_now();
+    if (count < 0) {
+        gni_log(GN_LOG_ERROR, "loop %u: waiting for events failed: %s", l->index, gn_strerror(count));
+        return count;
+    }
+    events_dispatch(l, count);
+    tasks_run(l);
+    if (l->wheel.count > 0) {
+        (void)gni_wheel_advance(&l->wheel, l->now, GNI_LOOP_TIMERS, l);
+    }
+    if (l->dirty != NULL) {
+        dirty_clean(l);
+    }
+    stop_check(l);
+    return GN_OK;
+}
+
+/* -------------------------------------------------------------- the thread */
+
+static int acceptors_attach(gn_loop *l)
+{
+    for (unsigned i = 0; i < l->acceptor_count; i++) {
+        gni_acceptor *a = &l->acceptors[i];
+        int rc = a->listener->datagram ? gni_udp_open(l, &a->sock, a->listener) : gni_acceptor_attach(a);
+        if (rc != GN_OK) {
+            return rc;
+        }
+    }
+    return l->acceptor_count > 0 ? gnp_reserve_take(&l->reserve) : GN_OK;
+}
+
+static int loop_setup(gn_loop *l)
+{
+    const gn_engine *e = l->engine;
+    const gn_options *o = &e->options;
+    gnp_poller_config config = {0};
+    config.name = e->poller_name;
+    config.edge = o->edge_triggered;
+    config.read_buffer = o->read_buffer;
+    if (o->pin_threads && l->index < e->nloops) {
+        (void)gnp_cpu_pin(l->index); /* where there is no such thing, running unpinned is right */
+    }
+    l->stage.buf = gnp_alloc(GNI_STAGE_BYTES);
+    if (l->stage.buf == NULL) {
+        return GN_ENOMEM;
+    }
+    int rc = gnp_poller_open(&l->poller, &config);
+    if (rc != GNP_OK) {
+        return rc;
+    }
+    l->edge = o->edge_triggered;
+    l->read_buffer = o->read_buffer;
+    l->edge_chunk = o->edge_chunk;
+    l->now = gnp_now();
+    gni_wheel_init(&l->wheel, l->now);
+    gni_mailbox_open(l->box, l->poller);
+    rc = acceptors_attach(l);
+    if (rc == GN_OK && o->stop_on_signals && l->index == 0) {
+        rc = gnp_signal_watch(l->poller);
+        l->watching = rc == GNP_OK;
+    }
+    return rc;
+}
+
+/* The last tasks run with GN_ECLOSED; after that a push fails, so each completes exactly once. */
+static void tasks_refuse(gn_loop *l)
+{
+    gni_task *late = gni_mailbox_close(l->box);
+    gni_task *lists[2] = {l->backlog, late};
+    l->backlog = NULL;
+    for (int i = 0; i < 2; i++) {
+        for (gni_task *t = lists[i]; t != NULL;) {
+            gni_task *next = t->next;
+            t->run(t, GN_ECLOSED);
+            t = next;
+        }
+    }
+}
+
+/* Backends whose close is late tell CLOSED for each; without events for this long they never will. */
+#define LATE_CLOSE_NS (UINT64_C(5) * 1000 * 1000 * 1000)
+
+static void conns_end(gn_loop *l)
+{
+    l->draining = 1;
+    acceptors_close(l);
+    uint32_t i = 0;
+    gn_conn *c;
+    while ((c = gni_conntab_each(&l->conns, &i)) != NULL) {
+        if ((c->flags & GNI_F_DGRAM) != 0) {
+            gni_udp_close(c);
+        }
+    }
+    cut_all(l, l->status != GN_OK ? l->status : GN_ESHUTDOWN);
+    dirty_clean(l);
+    uint64_t until = gnp_now() + LATE_CLOSE_NS;
+    while ((l->conns.live > 0 || l->late > 0) && gnp_now() < until) {
+        int count = gnp_poller_wait(l->poller, l->events, GNI_LOOP_EVENTS, until);
+        if (count < 0) {
+            break;
+        }
+        events_dispatch(l, count);
+        dirty_clean(l);
+    }
+}
+
+static void loop_teardown(gn_loop *l)
+{
+    if (l->poller == NULL) {
+        gni_engine_loop_ending(l->engine, l, l->status);
+        return;
+    }
+    conns_end(l);
+    tasks_refuse(l);
+    gnp_reserve_release(&l->reserve);
+    gnp_poller *p = l->poller;
+    if (l->watching) {
+        gnp_signal_unwatch(p);
+    }
+    gni_engine_loop_ending(l->engine, l, l->status);
+    gnp_poller_close(p);
+}
+
+void gni_loop_main(void *loop)
+{
+    gn_loop *l = loop;
+    current_loop = l;
+    l->status = loop_setup(l);
+    if (gni_engine_loop_ready(l->engine, l, l->status)) {
+        if (l->index == 0 && l->engine->handler->on_tick != NULL) {
+            l->tick_timer.fn = tick;
+            gni_timer_set(&l->wheel, &l->tick_timer, l->now);
+        }
+        stop_check(l);
+        while (l->status == GN_OK && !finished(l)) {
+            l->status = turn(l);
+        }
+    }
+    loop_teardown(l);
+    current_loop = NULL;
+}

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef GNI_LOOP_H
+#define GNI_LOOP_H
+
+#include "../include/gannet.h"
+#include "../platform/platform.h"
+#include "conn.h"
+#include "conntab.h"
+#include "listener.h"
+#include "mpsc.h"
+#include "segq.h"
+#include "timer.h"
+
+#define GNI_LOOP_MAGIC 0x676e6c70u /* "gnlp" */
+
+/* Slots for handles, in the whole process; slot 0 is never used, so that no handle is 0. */
+#define GNI_LOOP_SLOTS 1024u
+
+/* Events of one wait.  64 to 1,024 make no difference that can be measured on echo and HTTP;
+ * 256 keep a turn short. */
+#define GNI_LOOP_EVENTS 256
+
+/* Posted tasks of one turn, so that they never starve I/O. */
+#define GNI_LOOP_TASKS 256
+
+/* Timers of one turn, for the same reason. */
+#define GNI_LOOP_TIMERS 1024
+
+/* What a callback has written and what has not left yet.  Copied bytes stand in buf; those of
+ * the lent span are only pointed at, since they stay until the callback's writes have left. */
+#define GNI_STAGE_BYTES 65536u
+#define GNI_STAGE_SPANS 64u
+
+typedef struct gni_stage {
+    gnp_iov span[GNI_STAGE_SPANS];
+    unsigned count;
+    size_t bytes;
+    size_t used; /* of buf */
+    unsigned char *buf;
+} gni_stage;
+
+struct gn_loop {
+    uint32_t magic;
+    uint32_t index; /* in the engine; the acceptor's is the number of loops */
+    uint32_t slot, gen;
+    gn_engine *engine;
+    gnp_poller *poller;
+    gni_mailbox *box;
+    uint64_t now;
+    gni_wheel wheel;
+    gni_conntab conns;
+    gni_segpool segs;
+    gni_stage stage;
+    gn_conn *current;  /* whose callback runs, for writes into the stage */
+    const unsigned char *span; /* unread bytes lent to that callback */
+    size_t span_len;
+    const unsigned char *lent; /* the whole span, to know which writes point into it */
+    size_t lent_len;
+    const gnp_addr *dgram_peer; /* sender of the datagram in hand */
+    gn_conn *dirty, **dirty_tail;
+    gni_task *backlog, **backlog_tail;
+    gni_acceptor *acceptors;
+    unsigned acceptor_count;
+    gnp_reserve reserve;
+    unsigned resting;  /* acceptors in back-off */
+    unsigned late;     /* acceptors whose close is in flight */
+    int edge;
+    size_t read_buffer, edge_chunk;
+    int draining;
+    uint64_t drain_at;
+    gni_timer drain_timer, tick_timer;
+    uint64_t open; /* connections whose on_close is owed */
+    gnp_atomic64 open_shared; /* the same, for other threads */
+    gnp_atomic64 accepted;
+    gnp_atomic32 load; /* open and on their way here, for the balancer */
+    gnp_thread thread;
+    int watching; /* for signals */
+    int started; /* its thread runs or has run */
+    int status;  /* of its start; then why it ended */
+    gnp_event events[GNI_LOOP_EVENTS];
+};
+
+/* Gives a loop its slot; GN_ELIMIT when the process has too many. */
+int gni_loop_init(gn_loop *l, gn_engine *e, uint32_t index);
+void gni_loop_free(gn_loop *l);
+
+/* The body of the loop's thread. */
+void gni_loop_main(void *loop);
+
+/* Drains: no accepts any more, every connection ends, the rest is cut at the deadline. */
+void gni_loop_drain(gn_loop *l, uint64_t deadline_ns);
+
+/* Posts a task to the loop that h names.  GN_ECLOSED when it is gone. */
+int gni_loop_post(gn_handle h, gni_task *t);
+int gni_loop_post_to(gn_loop *l, gni_task *t);
+
+/* 1 if h names this very loop (not one of its connections). */
+int gni_loop_is(const gn_loop *l, gn_handle h);
+
+static inline uint32_t gni_ticks(uint64_t ns) { return (uint32_t)(ns >> GNI_TICK_BITS); }
+
+#endif
