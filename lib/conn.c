@@ -456,7 +456,7 @@ void gni_conn_event(gn_conn *c, const gnp_event *ev)
 static void conn_timer(gni_timer *t, void *arg)
 {
     gn_loop *l = arg;
-    gn_conn *c = (gn_conn *)((char *)t - offsetof(gn_conn, timer));
+    gn_conn *c = (gn_conn *)(void *)((char *)t - offsetof(gn_conn, timer));
     if (c->state == GNI_CONN_LINGER) {
         if (l->now >= c->close_at) {
             sock_close(c, 0);
