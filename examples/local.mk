@@ -1,1 +1,16 @@
 # SPDX-License-Identifier: MIT
+# The example servers.  They see <gannet.h> and standard C only; their sources are installed
+# with the documentation, where cc echo.c common.c $(pkg-config --cflags --libs gannet) builds them.
+
+example_common = %D%/common.c %D%/common.h
+
+noinst_PROGRAMS += %D%/echo %D%/http
+
+%C%_echo_SOURCES = %D%/echo.c $(example_common)
+%C%_echo_LDADD = libgannet.la
+
+%C%_http_SOURCES = %D%/http.c %D%/http_parser.c %D%/http_parser.h $(example_common)
+%C%_http_LDADD = libgannet.la
+
+examplesdir = $(docdir)/examples
+dist_examples_DATA = %D%/echo.c %D%/http.c %D%/http_parser.c %D%/http_parser.h $(example_common)
