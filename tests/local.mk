@@ -19,6 +19,7 @@ endif
 
 # The programs only, without the checks of the tree and the scripts.
 check-programs:
+	@test -n '$(check_PROGRAMS)' || { echo 'there is no test program' >&2; exit 1; }
 	@$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(check_PROGRAMS)'
 .PHONY: check-programs
 
