@@ -1,5 +1,70 @@
 # SPDX-License-Identifier: MIT
 noinst_LTLIBRARIES += libplatform.la
 libplatform_la_SOURCES = \
-	%D%/addr.h %D%/atomic.h %D%/cpu.h %D%/err.h %D%/mem.h %D%/platform.h %D%/poll.h \
-	%D%/sock.h %D%/sys.h %D%/thread.h %D%/time.h
+	%D%/addr.h %D%/atomic.h %D%/backend.h %D%/cpu.h %D%/err.h %D%/mem.h %D%/platform.h \
+	%D%/poll.h %D%/sock.h %D%/sys.h %D%/thread.h %D%/time.h \
+	%D%/mem.c \
+	%D%/poller.c
+
+# What POSIX.1-2008 gives.
+platform_posix = \
+	%D%/posix/addr.c \
+	%D%/posix/cond.c \
+	%D%/posix/err.c \
+	%D%/posix/native.h \
+	%D%/posix/poll.c \
+	%D%/posix/poll.h \
+	%D%/posix/posix.h \
+	%D%/posix/px.c \
+	%D%/posix/relax.c \
+	%D%/posix/resolve.c \
+	%D%/posix/signal.c \
+	%D%/posix/sock.c \
+	%D%/posix/sock_posix.h \
+	%D%/posix/sys.c \
+	%D%/posix/thread.c \
+	%D%/posix/time.c \
+	%D%/posix/unixpath.c \
+	%D%/posix/verbs.c
+
+platform_linux = \
+	%D%/linux/backends.c \
+	%D%/linux/cgroup.c \
+	%D%/linux/cgroup.h \
+	%D%/linux/cpu.c \
+	%D%/linux/epoll.c \
+	%D%/linux/epoll.h \
+	%D%/linux/epoll_edge.c \
+	%D%/linux/epoll_level.c \
+	%D%/linux/resident.c \
+	%D%/linux/sockopt.c \
+	%D%/linux/thread_name.c \
+	%D%/linux/wake_eventfd.c
+
+# Pairs of files, picked by the feature tests of configure.
+if GNP_ACCEPT4
+platform_accept = %D%/posix/accept4.c
+else
+platform_accept = %D%/posix/accept_plain.c
+endif
+if GNP_MMSG
+platform_dgram = %D%/posix/mmsg.c
+else
+platform_dgram = %D%/posix/mmsg_plain.c
+endif
+if GNP_EPOLL_PWAIT2
+platform_epoll_wait = %D%/linux/epoll_wait2.c
+else
+platform_epoll_wait = %D%/linux/epoll_wait1.c
+endif
+
+if OS_LINUX
+libplatform_la_SOURCES += $(platform_posix) $(platform_linux) \
+	$(platform_accept) $(platform_dgram) $(platform_epoll_wait)
+endif
+
+EXTRA_DIST += \
+	%D%/linux/epoll_wait1.c %D%/linux/epoll_wait2.c \
+	%D%/posix/accept4.c %D%/posix/accept_plain.c \
+	%D%/posix/mmsg.c %D%/posix/mmsg_plain.c \
+	%D%/posix/wake_pipe.c

@@ -1,0 +1,5 @@
+/* SPDX-License-Identifier: MIT */
+#include "../posix/poll.h"
+#include "epoll.h"
+
+const gnp_ops *const gnp_backends[] = { &gnp_epoll_ops, &gnp_poll_ops, NULL };

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: MIT */
+/* Detached sockets: made, bound, listening. */
+#include "native.h"
+#include "posix.h"
+#include "sock_posix.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <unistd.h>
+
+static int set_int(int fd, int level, int name, int value)
+{
+    return setsockopt(fd, level, name, &value, sizeof(value));
+}
+
+static int clamp_int(size_t n)
+{
+    return n < 0x7fffffff ? (int)n : 0x7fffffff;
+}
+
+/* The options that go before bind and connect.  GNP_OK or an error. */
+static int set_options(int fd, int family, int kind, const gnp_sock_opts *o)
+{
+    int ip = family != GNP_FAMILY_UNIX;
+
+    if (ip && o->reuseaddr && set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1) != 0)
+        return gnp_px_fail(errno);
+    if (ip && o->reuseport && gnp_px_os_reuseport(fd) != 0)
+        return gnp_px_fail(errno);
+    if (family == GNP_FAMILY_IPV6 && o->v6only >= 0 && set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, o->v6only) != 0)
+        return gnp_px_fail(errno);
+    if (o->rcvbuf != 0 && set_int(fd, SOL_SOCKET, SO_RCVBUF, clamp_int(o->rcvbuf)) != 0)
+        return gnp_px_fail(errno);
+    if (o->sndbuf != 0 && set_int(fd, SOL_SOCKET, SO_SNDBUF, clamp_int(o->sndbuf)) != 0)
+        return gnp_px_fail(errno);
+    if (!ip || kind == GNP_DGRAM)
+        return GNP_OK;
+    if (o->nodelay && set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1) != 0)
+        return gnp_px_fail(errno);
+    if (o->keepalive_s != 0 && gnp_px_os_keepalive(fd, o) != 0)
+        return gnp_px_fail(errno);
+    return GNP_OK;
+}
+
+int gnp_px_socket(gnp_sock *s, int family, int kind, const gnp_sock_opts *o)
+{
+    static const gnp_sock_opts none = { .v6only = -1 };
+    int domain = gnp_px_domain(family);
+    int fd, r;
+
+    if (domain < 0 || (family == GNP_FAMILY_UNIX && kind == GNP_DGRAM))
+        return GNP_ENOTSUP;
+    fd = gnp_px_os_socket(domain, kind == GNP_DGRAM ? SOCK_DGRAM : SOCK_STREAM);
+    if (fd < 0)
+        return gnp_px_fail(errno);
+    r = set_options(fd, family, kind, o != NULL ? o : &none);
+    if (r != GNP_OK) {
+        close(fd);
+        return r;
+    }
+    memset(s, 0, sizeof(*s));
+    s->os = fd;
+    s->kind = (uint8_t)kind;
+    s->family = (uint8_t)family;
+    if (o != NULL && o->nodelay && family != GNP_FAMILY_UNIX)
+        s->state = PX_NODELAY;
+    return GNP_OK;
+}
+
+int gnp_px_bind(const gnp_sock *s, const gnp_addr *a)
+{
+    gnp_native native;
+    unsigned len = gnp_px_to_native(a, s->family, &native);
+
+    if (len == 0)
+        return a->family == GNP_FAMILY_UNIX ? gnp_px_fail(ENAMETOOLONG) : GNP_EADDR;
+    if (bind((int)s->os, &native.sa, len) != 0)
+        return gnp_px_fail(errno);
+    return GNP_OK;
+}
+
+/* Closes after a failure without losing what failed. */
+static int give_up(gnp_sock *s, int code)
+{
+    close((int)s->os);
+    memset(s, 0, sizeof(*s));
+    s->os = -1;
+    return code;
+}
+
+int gnp_listen(gnp_sock *out, const gnp_addr *a, const gnp_sock_opts *o, gnp_bound *bound)
+{
+    gnp_bound mine;
+    int backlog = o != NULL && o->backlog > 0 ? o->backlog : gnp_px_backlog_max;
+    int r;
+
+    if (bound == NULL)
+        bound = &mine;
+    memset(bound, 0, sizeof(*bound));
+    out->os = -1;
+    r = gnp_px_socket(out, a->family, GNP_LISTENER, o);
+    if (r != GNP_OK)
+        return r;
+    r = a->family == GNP_FAMILY_UNIX ? gnp_px_bind_path(out, a, bound) : gnp_px_bind(out, a);
+    if (r == GNP_OK && listen((int)out->os, backlog) != 0)
+        r = gnp_px_fail(errno);
+    if (r == GNP_OK)
+        return GNP_OK;
+    gnp_unlink_bound(a, bound);
+    memset(bound, 0, sizeof(*bound));
+    return give_up(out, r);
+}
+
+int gnp_dgram_open(gnp_sock *out, const gnp_addr *a, const gnp_sock_opts *o)
+{
+    int r;
+
+    out->os = -1;
+    r = gnp_px_socket(out, a->family, GNP_DGRAM, o);
+    if (r != GNP_OK)
+        return r;
+    r = gnp_px_bind(out, a);
+    return r == GNP_OK ? GNP_OK : give_up(out, r);
+}
+
+void gnp_px_close_fd(gnp_sock *s, int reset)
+{
+    if (reset && s->kind == GNP_STREAM) {
+        struct linger now = { 1, 0 };
+        setsockopt((int)s->os, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+    }
+    /* Not again on EINTR: the descriptor is gone on every system that is known, and its
+     * number may be another thread's by now. */
+    close((int)s->os);
+    s->os = -1;
+}
+
+void gnp_sock_close(gnp_sock *s, int reset)
+{
+    if (s->os >= 0)
+        gnp_px_close_fd(s, reset);
+}
+
+int gnp_sock_local(const gnp_sock *s, gnp_addr *out)
+{
+    gnp_native native;
+    socklen_t len = sizeof(native);
+
+    if (getsockname((int)s->os, &native.sa, &len) != 0)
+        return gnp_px_fail(errno);
+    gnp_px_from_native(&native, (unsigned)len, out);
+    return GNP_OK;
+}
+
+int gnp_sock_peer(const gnp_sock *s, gnp_addr *out)
+{
+    gnp_native native;
+    socklen_t len = sizeof(native);
+
+    if (getpeername((int)s->os, &native.sa, &len) != 0)
+        return gnp_px_fail(errno == EINVAL ? ENOTCONN : errno); /* EINVAL: shut down (BSD) */
+    gnp_px_from_native(&native, (unsigned)len, out);
+    return GNP_OK;
+}
+
+int gnp_has_ipv6(void)
+{
+    int fd = gnp_px_os_socket(AF_INET6, SOCK_STREAM);
+
+    if (fd < 0)
+        return 0;
+    close(fd);
+    return 1;
+}
+
+int gnp_reserve_take(gnp_reserve *r)
+{
+    if (r->os >= 0)
+        return GNP_OK;
+    r->os = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    return r->os >= 0 ? GNP_OK : gnp_px_fail(errno);
+}
+
+void gnp_reserve_release(gnp_reserve *r)
+{
+    if (r->os >= 0)
+        close((int)r->os);
+    r->os = -1;
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+#include "../sys.h"
+#include "posix.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+int gnp_sys_init(void)
+{
+    gnp_px_cpu_init();
+    return GNP_OK;
+}
+
+const char *gnp_env(const char *name)
+{
+    return getenv(name);
+}
+
+void gnp_stderr(const char *text, size_t n)
+{
+    while (n > 0) {
+        ssize_t r = write(STDERR_FILENO, text, n);
+        if (r < 0 && errno == EINTR)
+            continue;
+        if (r <= 0)
+            return;
+        text += r;
+        n -= (size_t)r;
+    }
+}
+
+uint64_t gnp_process_cpu(void)
+{
+    struct timespec ts;
+
+    if (clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts) != 0)
+        return 0;
+    return (uint64_t)ts.tv_sec * UINT64_C(1000000000) + (uint64_t)ts.tv_nsec;
+}
+
+uint64_t gnp_descriptor_limit(int raise)
+{
+    struct rlimit l;
+
+    if (getrlimit(RLIMIT_NOFILE, &l) != 0)
+        return 0;
+    if (raise && l.rlim_cur != l.rlim_max) {
+        rlim_t before = l.rlim_cur;
+        l.rlim_cur = l.rlim_max;
+        if (setrlimit(RLIMIT_NOFILE, &l) != 0)
+            l.rlim_cur = before;
+    }
+    return l.rlim_cur == RLIM_INFINITY ? UINT64_MAX : (uint64_t)l.rlim_cur;
+}
+
+int gnp_descriptor_limit_set(uint64_t n)
+{
+    struct rlimit l;
+
+    if (getrlimit(RLIMIT_NOFILE, &l) != 0)
+        return gnp_px_fail(errno);
+    l.rlim_cur = n == UINT64_MAX ? RLIM_INFINITY : (rlim_t)n;
+    if (setrlimit(RLIMIT_NOFILE, &l) != 0)
+        return gnp_px_fail(errno);
+    return GNP_OK;
+}
