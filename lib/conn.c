@@ -226,7 +226,7 @@ static int settle_drained(gn_conn *c)
     return 0;
 }
 
-void gni_conn_settle(gn_conn *c)
+static void settle(gn_conn *c)
 {
     if (c->state != GNI_CONN_OPEN && c->state != GNI_CONN_CLOSING) {
         return;
@@ -248,6 +248,17 @@ void gni_conn_settle(gn_conn *c)
     if (c->state == GNI_CONN_CLOSING && c->timer.fn != NULL) {
         deadline_update(c);
     }
+}
+
+/* Flags under which there may be something to do after a callback. */
+#define UNSETTLED (GNI_F_FAILED | GNI_F_RESET | GNI_F_SHUT | GNI_F_PAUSED | GNI_F_HIGH)
+
+void gni_conn_settle(gn_conn *c)
+{
+    if (c->state == GNI_CONN_OPEN && c->u.out.bytes == 0 && c->inbound.buf == NULL && (c->flags & UNSETTLED) == 0) {
+        return;
+    }
+    settle(c);
 }
 
 void gni_conn_mark_dirty(gn_conn *c)

@@ -130,6 +130,9 @@ int gn_conn_writev(gn_conn *c, const gn_iov *iov, unsigned count)
 
 int gn_conn_write(gn_conn *c, const void *data, size_t n)
 {
+    if (gni_conn_valid(c) && gni_out_write_short(c, data, n)) {
+        return GN_OK;
+    }
     gn_iov one;
     one.base = data;
     one.len = n;

@@ -10,10 +10,6 @@
  * not hold up the loop: 1 MiB is about 0.2 ms of loopback. */
 #define TURN_BYTES (1024u * 1024u)
 
-/* Shorter pieces of the lent span are copied: one more span costs the system call more than
- * copying a few cache lines. */
-#define BORROW_MIN 256u
-
 #define QUEUE_SPANS 64u
 
 size_t gni_out_bytes(const gn_conn *c)
@@ -119,44 +115,6 @@ void gni_out_send_queue(gn_conn *c)
     }
 }
 
-static int in_lent_span(const gn_loop *l, const unsigned char *p, size_t n)
-{
-    return l->lent != NULL && p >= l->lent && n <= l->lent_len && (size_t)(p - l->lent) <= l->lent_len - n;
-}
-
-/* Makes the last span longer if p goes on where it ends. */
-static int stage_extend(gni_stage *s, const unsigned char *p, size_t n)
-{
-    if (s->count == 0) {
-        return 0;
-    }
-    gnp_iov *last = &s->span[s->count - 1];
-    if ((const unsigned char *)last->base + last->len != p) {
-        return 0;
-    }
-    last->len += n;
-    s->bytes += n;
-    return 1;
-}
-
-static void stage_point(gni_stage *s, const unsigned char *p, size_t n)
-{
-    if (!stage_extend(s, p, n)) {
-        s->span[s->count].base = p;
-        s->span[s->count].len = n;
-        s->count++;
-        s->bytes += n;
-    }
-}
-
-static void stage_copy(gni_stage *s, const unsigned char *p, size_t n)
-{
-    unsigned char *to = s->buf + s->used;
-    memcpy(to, p, n);
-    s->used += n;
-    stage_point(s, to, n);
-}
-
 /* One piece into the stage.  *hot is set when the caller's own memory is pointed at, which must
  * leave before the write returns. */
 static int stage_piece(gn_conn *c, const unsigned char *p, size_t n, int *hot)
@@ -173,12 +131,12 @@ static int stage_piece(gn_conn *c, const unsigned char *p, size_t n, int *hot)
         gnp_iov one = {p, n};
         return queue_append(c, &one, 1, 0);
     }
-    if (n >= BORROW_MIN && in_lent_span(l, p, n)) {
-        stage_point(s, p, n);
+    if (n >= GNI_BORROW_MIN && gni_out_is_lent(l, p, n)) {
+        gni_stage_point(s, p, n);
     } else if (n <= GNI_STAGE_BYTES - s->used) {
-        stage_copy(s, p, n);
+        gni_stage_copy(s, p, n);
     } else {
-        stage_point(s, p, n);
+        gni_stage_point(s, p, n);
         *hot = 1;
     }
     return GN_OK;

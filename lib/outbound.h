@@ -6,7 +6,15 @@
 #ifndef GNI_OUTBOUND_H
 #define GNI_OUTBOUND_H
 
+#include <string.h>
+
 #include "conn.h"
+#include "engine.h"
+#include "loop.h"
+
+/* Shorter pieces of the lent span are copied: one more span costs the system call more than
+ * copying a few cache lines. */
+#define GNI_BORROW_MIN 256u
 
 /* Stages or queues.  All or nothing: GN_ELIMIT, GN_ENOMEM; then nothing of it will be sent.
  * An error that is found by sending early fails the connection and is returned. */
@@ -21,5 +29,53 @@ void gni_out_send_queue(gn_conn *c);
 
 /* Bytes staged or queued. */
 size_t gni_out_bytes(const gn_conn *c);
+
+/* 1 if p[0 .. n) is part of what the poller lends to the callback that runs. */
+static inline int gni_out_is_lent(const gn_loop *l, const unsigned char *p, size_t n)
+{
+    return l->lent != NULL && p >= l->lent && n <= l->lent_len && (size_t)(p - l->lent) <= l->lent_len - n;
+}
+
+/* Adds a span, or makes the last one longer if p goes on where it ends.  There must be room. */
+static inline void gni_stage_point(gni_stage *s, const unsigned char *p, size_t n)
+{
+    s->bytes += n;
+    if (s->count > 0) {
+        gnp_iov *last = &s->span[s->count - 1];
+        if ((const unsigned char *)last->base + last->len == p) {
+            last->len += n;
+            return;
+        }
+    }
+    s->span[s->count].base = p;
+    s->span[s->count].len = n;
+    s->count++;
+}
+
+static inline void gni_stage_copy(gni_stage *s, const void *p, size_t n)
+{
+    unsigned char *to = s->buf + s->used;
+    memcpy(to, p, n);
+    s->used += n;
+    gni_stage_point(s, to, n);
+}
+
+/* The way of nearly every write: from the connection's own callback, with nothing queued, into
+ * the stage.  1 if it is done, 0 if gni_out_write must look closer. */
+static inline int gni_out_write_short(gn_conn *c, const void *p, size_t n)
+{
+    gn_loop *l = c->loop;
+    gni_stage *s = &l->stage;
+    if (l->current != c || c->state != GNI_CONN_OPEN || c->u.out.bytes != 0 || n == 0 || p == NULL ||
+        (c->flags & (GNI_F_FAILED | GNI_F_SHUT | GNI_F_DGRAM)) != 0) {
+        return 0;
+    }
+    if (n > GNI_STAGE_BYTES - s->used || s->count == GNI_STAGE_SPANS ||
+        n + s->bytes > l->engine->options.outbound_max || (n >= GNI_BORROW_MIN && gni_out_is_lent(l, p, n))) {
+        return 0;
+    }
+    gni_stage_copy(s, p, n);
+    return 1;
+}
 
 #endif
