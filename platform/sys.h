@@ -16,6 +16,9 @@ const char *gnp_env(const char *name);
 /* Writes all of it to standard error, unbuffered.  [any] */
 void gnp_stderr(const char *text, size_t n);
 
+/* 1 if a person watches standard error: it is a terminal, where a line can be rewritten.  [any] */
+int gnp_stderr_is_terminal(void);
+
 enum { GNP_SIGNAL_NONE = 0, GNP_SIGNAL_INT = 1, GNP_SIGNAL_TERM = 2 };
 
 /*

@@ -32,6 +32,11 @@ void gnp_stderr(const char *text, size_t n)
     }
 }
 
+int gnp_stderr_is_terminal(void)
+{
+    return isatty(STDERR_FILENO);
+}
+
 uint64_t gnp_process_cpu(void)
 {
     struct timespec ts;
