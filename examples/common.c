@@ -39,7 +39,7 @@ static void usage(const struct common *o, FILE *out)
     fprintf(out, "  --help\n");
 }
 
-static int complain(const struct common *o, const char *what, const char *value)
+int common_complain(const struct common *o, const char *what, const char *value)
 {
     fprintf(stderr, "%s: %s%s%s\n", o->name, what, value ? ": " : "", value ? value : "");
     usage(o, stderr);
@@ -104,7 +104,7 @@ static int flag_value(struct common *o, const char *name, const char *value)
     }
     if (strcmp(name, "poller") == 0) {
         o->options.poller = value;
-        return 1;
+        return *value != 0; /* the library would take "" for its default */
     }
     if (strcmp(name, "lb") == 0)
         return lb_find(value, &o->options.lb);
@@ -151,7 +151,7 @@ int common_parse(struct common *o, int argc, char **argv, int *status)
             return 0;
         }
         if (strncmp(arg, "--", 2) != 0 || length - 2 >= sizeof name) {
-            *status = complain(o, "not a flag", arg);
+            *status = common_complain(o, "not a flag", arg);
             return 0;
         }
         memcpy(name, arg + 2, length - 2);
@@ -163,7 +163,7 @@ int common_parse(struct common *o, int argc, char **argv, int *status)
         if (known < 0 && value)
             known = flag_value(o, name, value);
         if (known <= 0) {
-            *status = complain(o, known < 0 ? "no such flag, or its value is missing" : "bad value", arg);
+            *status = common_complain(o, known < 0 ? "no such flag, or its value is missing" : "bad value", arg);
             return 0;
         }
     }
@@ -218,7 +218,7 @@ int common_run(struct common *o, const gn_handler *handler, void *user)
     int status, rc = gn_engine_create(&e, handler, user, &o->options);
 
     if (rc == GN_ENOENT)
-        return complain(o, "no such poller", o->options.poller);
+        return common_complain(o, "no such poller", o->options.poller);
     if (rc != GN_OK)
         return failed(o, "cannot make an engine", rc);
     status = listen_all(o, e);

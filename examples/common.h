@@ -31,6 +31,9 @@ struct common {
 /* Reads the command line.  1: go on; 0: end the program with *status. */
 int common_parse(struct common *o, int argc, char **argv, int *status);
 
+/* Says what is wrong with a flag, and how the program is used.  Gives the exit status, 2. */
+int common_complain(const struct common *o, const char *what, const char *value);
+
 /* Listens on all addresses and runs until a signal ends it.  Gives the exit status: 0 after
  * an orderly stop, 1 if the system refused something, 2 if the user asked for nonsense. */
 int common_run(struct common *o, const gn_handler *handler, void *user);

@@ -455,8 +455,7 @@ static http_step request_advance(struct worker *w, gn_conn *c, struct request *r
         *used = h->head_length;
         r->in_body = 1;
         r->route = route_find(p + h->path, h->path_length);
-        if ((h->flags & HTTP_CONTINUE) && (h->content_length > 0 || (h->flags & HTTP_CHUNKED)) && *used == n &&
-            !expect_answer(w, c, r))
+        if (*used == n && (h->flags & HTTP_CONTINUE) && http_has_body(h) && !expect_answer(w, c, r))
             return HTTP_DONE;
     }
     return body_take(r, p, n, used);
@@ -607,6 +606,9 @@ int main(int argc, char **argv)
 
     if (!common_parse(&o, argc, argv, &status))
         return status;
+    for (unsigned i = 0; i < o.listen_count; i++)
+        if (strncmp(o.listen[i], "udp", 3) == 0 && strstr(o.listen[i], "://"))
+            return common_complain(&o, "HTTP needs a stream", o.listen[i]);
     o.options.idle_timeout_ns = s.idle_s * SECOND;
     return common_run(&o, &handler, &s);
 }

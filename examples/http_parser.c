@@ -667,6 +667,11 @@ http_step http_body(http_parser *h, const char *p, size_t n, size_t *used, const
     return HTTP_MORE;
 }
 
+int http_has_body(const http_parser *h)
+{
+    return h->content_length > 0 || (h->flags & HTTP_CHUNKED) != 0;
+}
+
 int http_keeps_alive(const http_parser *h)
 {
     if (h->flags & HTTP_CLOSE)

@@ -96,6 +96,9 @@ http_step http_head(http_parser *h, const char *p, size_t n);
  * of p.  HTTP_DONE: the next request begins at p + *used. */
 http_step http_body(http_parser *h, const char *p, size_t n, size_t *used, const char **data, size_t *length);
 
+/* 1 if a body of at least a byte, or in chunks, follows the head. */
+int http_has_body(const http_parser *h);
+
 /* 1 if the client means to send more requests after this one. */
 int http_keeps_alive(const http_parser *h);
 

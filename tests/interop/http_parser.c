@@ -505,7 +505,7 @@ START_TEST(test_limit_trailer)
         add(&s, CRLF);
         expect(&s, over ? HTTP_ERROR : HTTP_DONE, over ? 431 : 0);
 
-        add(&wide, CHUNKED "0" CRLF "X:");
+        add(&wide, CHUNKED "0;extensions=do;not=count" CRLF "X:");
         fill(&wide, 'y', HTTP_HEAD_MAX - strlen("X:" CRLF CRLF) + (size_t)over);
         add(&wide, CRLF CRLF);
         expect(&wide, over ? HTTP_ERROR : HTTP_DONE, over ? 431 : 0);
@@ -646,12 +646,14 @@ START_TEST(test_misuse)
     static const char request[] = "GET / HTTP/1.1" CRLF HOST CRLF, wrong[] = "GET\n";
     http_parser h;
     const char *data;
+    char *few = block(request, 5);
     size_t used, length;
 
     http_parser_init(&h, 10);
     ck_assert_int_eq(http_head(&h, "", 0), HTTP_MORE);
     ck_assert_int_eq(http_head(&h, request, 10), HTTP_MORE);
-    ck_assert_int_eq(http_head(&h, request, 5), HTTP_MORE); /* fewer than before */
+    ck_assert_int_eq(http_head(&h, few, 5), HTTP_MORE); /* fewer than before */
+    free(few);
     ck_assert_int_eq(http_head(&h, request, strlen(request)), HTTP_DONE);
     ck_assert_int_eq(http_head(&h, request, strlen(request)), HTTP_DONE);
     ck_assert_int_eq(http_body(&h, "x", 1, &used, &data, &length), HTTP_DONE);

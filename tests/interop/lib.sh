@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=sh
+# What the tests with real clients share: TAP lines, and servers that are started, asked where
+# they listen, and stopped by their process number.  Sourced; the current folder is the
+# top of the build.
+
+TESTS_RUN=0
+TESTS_BAD=0
+TMP=$(mktemp -d "${TMPDIR:-/tmp}/gannet-interop.XXXXXX") || exit 99
+# shellcheck disable=SC2034 # for the tests
+OUT=$TMP/out
+SERVER=
+SERVER_STATUS=
+
+cleanup()
+{
+    [ -z "$SERVER" ] || kill -KILL "$SERVER" 2>/dev/null
+    rm -rf "$TMP"
+}
+trap cleanup EXIT
+trap 'exit 99' HUP INT TERM
+
+# ok STATUS NAME [DETAIL]: one test case; what DETAIL says is shown if it failed.
+ok()
+{
+    TESTS_RUN=$((TESTS_RUN + 1))
+    if [ "$1" = 0 ]; then
+        echo "ok $TESTS_RUN - $2"
+        return
+    fi
+    TESTS_BAD=$((TESTS_BAD + 1))
+    echo "not ok $TESTS_RUN - $2"
+    [ -z "${3-}" ] || printf '%s\n' "$3" | sed 's/^/# /'
+}
+
+# is GOT WANT NAME
+is()
+{
+    if [ "$1" = "$2" ]; then
+        ok 0 "$3"
+    else
+        ok 1 "$3" "got:  $1
+want: $2"
+    fi
+}
+
+# has TEXT PATTERN NAME: a case pattern, to be found somewhere in the text.
+has()
+{
+    # shellcheck disable=SC2254 # it is a pattern
+    case $1 in
+    *$2*) ok 0 "$3" ;;
+    *) ok 1 "$3" "no '$2' in: $1" ;;
+    esac
+}
+
+same_file()
+{
+    if cmp -s "$1" "$2"; then
+        ok 0 "$3"
+    else
+        ok 1 "$3" "$(wc -c <"$1") bytes and $(wc -c <"$2"): $(cmp "$1" "$2" 2>&1)"
+    fi
+}
+
+skip()
+{
+    TESTS_RUN=$((TESTS_RUN + 1))
+    echo "ok $TESTS_RUN - $1 # SKIP $2"
+}
+
+finish()
+{
+    echo "1..$TESTS_RUN"
+    [ "$TESTS_BAD" = 0 ]
+    exit
+}
+
+have()
+{
+    command -v "$1" >/dev/null 2>&1
+}
+
+# need TOOL...: without it nothing here can be tested.
+need()
+{
+    for tool; do
+        have "$tool" || {
+            echo "1..0 # SKIP $tool is not installed"
+            exit 77
+        }
+    done
+}
+
+# bound SECONDS COMMAND...: ends it if it hangs.
+bound()
+{
+    timeout -k 5 "$@"
+}
+
+# scaled N: N times $GANNET_TEST_SCALE, at least 1.
+scaled()
+{
+    awk -v n="$1" -v s="${GANNET_TEST_SCALE:-1}" 'BEGIN { n = int(n * s); print n < 1 ? 1 : n }'
+}
+
+# server_run PROGRAM ARG...: in the foreground, for those that end by themselves.
+# Sets SERVER_STATUS; its output is in $TMP/stdout and $TMP/stderr.
+server_run()
+{
+    program=$1
+    shift
+    # shellcheck disable=SC2086 # the wrapper is a command with its arguments
+    bound 20 ${GANNET_EXEWRAP-} "./examples/$program" "$@" >"$TMP/stdout" 2>"$TMP/stderr" </dev/null
+    SERVER_STATUS=$?
+}
+
+# server_start LINES PROGRAM ARG...: waits until it has said LINES times where it listens.
+# Sets SERVER; 1 if it ended instead.
+server_start()
+{
+    lines=$1 program=$2 turns=0
+    shift 2
+    : >"$TMP/stdout"
+    # shellcheck disable=SC2086
+    ${GANNET_EXEWRAP-} "./examples/$program" "$@" >"$TMP/stdout" 2>"$TMP/stderr" </dev/null &
+    SERVER=$!
+    while [ "$(grep -c '^listening on ' "$TMP/stdout")" -lt "$lines" ]; do
+        turns=$((turns + 1))
+        if [ "$turns" -gt 400 ] || ! kill -0 "$SERVER" 2>/dev/null; then
+            server_stop KILL
+            sed 's/^/# /' "$TMP/stderr"
+            return 1
+        fi
+        sleep 0.05
+    done
+}
+
+# server_stop [SIGNAL]: by number; sets SERVER_STATUS.
+server_stop()
+{
+    [ -n "$SERVER" ] || return 0
+    kill "-${1:-TERM}" "$SERVER" 2>/dev/null
+    wait "$SERVER" 2>/dev/null
+    SERVER_STATUS=$?
+    SERVER=
+}
+
+# server_stopped NAME: stops it and tests that it ended in order and in silence.
+server_stopped()
+{
+    server_stop TERM
+    if [ "$SERVER_STATUS" = 0 ] && [ ! -s "$TMP/stderr" ]; then
+        ok 0 "$1"
+    else
+        ok 1 "$1" "status $SERVER_STATUS, $(cat "$TMP/stderr")"
+    fi
+}
+
+# url N: the N-th address, such as tcp://127.0.0.1:40123; at N: without the scheme.
+url()
+{
+    sed -n 's/^listening on //p' "$TMP/stdout" | sed -n "$1p"
+}
+
+at()
+{
+    url "$1" | sed 's|^[a-z0-9]*://||'
+}
+
+# socat_addr URL: the same address in socat's words.
+socat_addr()
+{
+    case $1 in
+    unix://*) echo "UNIX-CONNECT:${1#unix://}" ;;
+    udp*) echo "UDP:${1#udp*://}" ;;
+    *) echo "TCP:${1#tcp*://}" ;;
+    esac
+}
+
+# pollers: the names of those that work here, from the program's help.
+pollers()
+{
+    ./examples/echo --help | sed -n 's/^  --poller NAME *//p' | sed 's/ *[a-z0-9_]* (not on this system)//g'
+}
+
+has_ipv6()
+{
+    [ -n "$(sed -n '/00000001 .* lo$/p' /proc/net/if_inet6 2>/dev/null)" ]
+}
+
+# random_file MEBIBYTES FILE
+random_file()
+{
+    dd if=/dev/urandom of="$2" bs=1048576 count="$1" 2>/dev/null
+}
