@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 tool_tests = \
+	%D%/install-check \
 	%D%/symbol-check \
 	%D%/version-check
 TESTS += $(tool_tests)
