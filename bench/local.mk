@@ -1,1 +1,29 @@
 # SPDX-License-Identifier: MIT
+# The load generator and, on Linux, the comparison with hand-written servers; see README here.
+# Nothing of this is installed.
+
+noinst_LTLIBRARIES += %D%/libload.la
+%C%_libload_la_SOURCES = \
+	%D%/hdr.c %D%/hdr.h %D%/load.c %D%/load.h %D%/reply.c %D%/reply.h %D%/schedule.h \
+	%D%/worker.c %D%/worker.h
+%C%_libload_la_LIBADD = libcore.la libplatform.la $(LIBM)
+
+noinst_PROGRAMS += %D%/gannet-load
+%C%_gannet_load_SOURCES = %D%/gannet-load.c %D%/options.c %D%/options.h %D%/report.c %D%/report.h
+%C%_gannet_load_LDADD = %D%/libload.la
+
+if HAVE_CHECK
+check_PROGRAMS += %D%/check_load
+TESTS += %D%/check_load
+%C%_check_load_SOURCES = %D%/check_load.c %D%/options.c %D%/options.h
+%C%_check_load_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+%C%_check_load_LDADD = %D%/libload.la $(CHECK_LIBS)
+endif
+
+if OS_LINUX
+noinst_PROGRAMS += %D%/peers/peer-epoll-echo %D%/peers/peer-epoll-http
+endif
+peer_common = %D%/peers/peer.c %D%/peers/peer.h
+%C%_peers_peer_epoll_echo_SOURCES = %D%/peers/epoll-echo.c $(peer_common)
+%C%_peers_peer_epoll_http_SOURCES = %D%/peers/epoll-http.c $(peer_common) \
+	examples/http_parser.c examples/http_parser.h
