@@ -190,7 +190,8 @@ static void interest_update(gn_conn *c)
     } else if (out <= o->outbound_high / 2) {
         c->flags &= (uint16_t)~GNI_F_HIGH;
     }
-    int pause = c->state == GNI_CONN_OPEN && ((c->flags & GNI_F_HIGH) != 0 || c->inbound.len >= o->inbound_max);
+    int pause = c->state == GNI_CONN_OPEN && (c->flags & GNI_F_HUNG) == 0 &&
+                ((c->flags & GNI_F_HIGH) != 0 || c->inbound.len >= o->inbound_max);
     int paused = (c->flags & GNI_F_PAUSED) != 0;
     if (pause == paused || (c->flags & GNI_F_EOF) != 0) {
         return;
@@ -428,10 +429,17 @@ static void linger_event(gn_conn *c)
     }
 }
 
-/* The peer is gone both ways.  With something to send, sending finds out what happened;
- * without, and with its end read already, nothing else ever would. */
+/*
+ * The peer is gone both ways.  With something to send, sending finds out what happened.  With
+ * its end read already and nothing to send, nothing else ever would.  Else what it left behind is
+ * read, also past the limit that made reading pause: there is no more of it than the system holds.
+ */
 static void conn_hangup(gn_conn *c)
 {
+    if (c->state != GNI_CONN_OPEN) {
+        return;
+    }
+    c->flags |= GNI_F_HUNG;
     if (c->u.out.bytes == 0 && (c->flags & GNI_F_EOF) != 0 && (c->flags & GNI_F_SHUT_DONE) == 0) {
         gni_conn_fail(c, GN_ECONNRESET);
     }

@@ -35,7 +35,8 @@ enum {
     GNI_F_DGRAM = 256,    /* a datagram endpoint */
     GNI_F_OPENED = 512,   /* on_open was called: on_close is owed */
     GNI_F_RESET = 1024,   /* end with a reset */
-    GNI_F_INFLIGHT = 2048 /* the system still holds it: CLOSED follows */
+    GNI_F_INFLIGHT = 2048, /* the system still holds it: CLOSED follows */
+    GNI_F_HUNG = 4096     /* the peer is gone both ways */
 };
 
 /*
