@@ -93,7 +93,7 @@ int nt_shell(const char *format, ...)
 
 /* ---------------------------------------------------------------- notes */
 
-#define LOG_MAX 4096 /* more are counted, not kept */
+#define LOG_MAX 32768 /* more are counted, not kept */
 
 static struct {
     gnp_mutex lock;
