@@ -1,8 +1,14 @@
 # SPDX-License-Identifier: MIT
 # Real clients against the example servers, and the HTTP example's parser without a server.
 
+if HAVE_CHECK
 check_PROGRAMS += %D%/http_parser
 TESTS += %D%/http_parser
 %C%_http_parser_SOURCES = %D%/http_parser.c examples/http_parser.c examples/http_parser.h
 %C%_http_parser_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 %C%_http_parser_LDADD = $(CHECK_LIBS)
+endif
+
+interop_scripts = %D%/flags %D%/echo %D%/http %D%/load
+TESTS += $(interop_scripts)
+EXTRA_DIST += $(interop_scripts) %D%/lib.sh %D%/pipeline.lua
