@@ -21,9 +21,25 @@ TESTS += %D%/check_load
 endif
 
 if OS_LINUX
-noinst_PROGRAMS += %D%/peers/peer-epoll-echo %D%/peers/peer-epoll-http
+noinst_PROGRAMS += %D%/linux/gannet-compare %D%/peers/peer-epoll-echo %D%/peers/peer-epoll-http
 endif
 peer_common = %D%/peers/peer.c %D%/peers/peer.h
 %C%_peers_peer_epoll_echo_SOURCES = %D%/peers/epoll-echo.c $(peer_common)
 %C%_peers_peer_epoll_http_SOURCES = %D%/peers/epoll-http.c $(peer_common) \
 	examples/http_parser.c examples/http_parser.h
+
+%C%_linux_gannet_compare_SOURCES = \
+	%D%/linux/gannet-compare.c %D%/linux/server.c %D%/linux/server.h \
+	%D%/options.c %D%/options.h %D%/report.c %D%/report.h
+%C%_linux_gannet_compare_LDADD = %D%/libload.la
+
+EXTRA_DIST += %D%/README %D%/compare %D%/idle %D%/instructions
+
+# By hand: they take minutes and want the machine for themselves.
+.PHONY: bench-compare bench-idle bench-instructions
+bench-compare: all
+	sh $(srcdir)/%D%/compare $(abs_builddir)
+bench-idle: all
+	sh $(srcdir)/%D%/idle $(abs_builddir)
+bench-instructions: all
+	sh $(srcdir)/%D%/instructions $(abs_builddir)
