@@ -7,9 +7,10 @@
 #include "../platform/err.h"
 #include "../platform/sock.h"
 
-/* Longest host: a DNS name has at most 253 characters (RFC 1035), and no numeric address
- * with a zone comes near it. */
+/* Longest host: a DNS name has at most 253 characters and each of its labels 63 (RFC 1035); no
+ * numeric address with a zone comes near it. */
 #define HOST_MAX 253u
+#define LABEL_MAX 63u
 #define SCHEME_MAX 5u /* "tcp4:" and its like; longer ones are not known */
 #define RESOLVE_MAX 16
 
@@ -49,7 +50,7 @@ static int is_digit(char c)
 
 static int is_name_char(char c)
 {
-    return (lower(c) >= 'a' && lower(c) <= 'z') || is_digit(c) || c == '-' || c == '.' || c == '_';
+    return (lower(c) >= 'a' && lower(c) <= 'z') || is_digit(c) || c == '-' || c == '_';
 }
 
 /* strlen that never looks further than limit; limit + 1 when the text is longer. */
@@ -197,17 +198,32 @@ static int resolve(const char *host, int family, gnp_addr *out)
     return GN_OK;
 }
 
+/* Letters, digits, '-' and '_' in labels that are neither empty nor too long; one dot may end it. */
+static int is_name(span host)
+{
+    size_t label = 0;
+
+    if (host.n == 0 || host.n > HOST_MAX)
+        return 0;
+    for (size_t i = 0; i < host.n; i++) {
+        if (host.p[i] == '.') {
+            if (label == 0)
+                return 0;
+            label = 0;
+        } else if (!is_name_char(host.p[i]) || ++label > LABEL_MAX) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
 /* A host without brackets: an IPv4 address, or a name if resolving is allowed. */
 static int parse_host(span host, int family, int resolving, gnp_addr *out)
 {
     char text[HOST_MAX + 1];
 
-    if (host.n == 0 || host.n > HOST_MAX)
+    if (!is_name(host))
         return GN_EADDR;
-    for (size_t i = 0; i < host.n; i++) {
-        if (!is_name_char(host.p[i]) || (host.p[i] == '.' && (i == 0 || host.p[i - 1] == '.')))
-            return GN_EADDR;
-    }
     memcpy(text, host.p, host.n);
     text[host.n] = '\0';
     if (gnp_ip_parse(text, out) == GNP_OK)
