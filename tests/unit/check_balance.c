@@ -36,7 +36,7 @@ START_TEST(goes_round)
 {
     for (unsigned n = 1; n <= GN_MAX_LOOPS; n++) {
         for (uint64_t turn = 0; turn < 3 * n; turn++)
-            ck_assert_uint_eq(gni_balance_pick(GN_LB_ROUND_ROBIN, turn, NULL, n, NULL), turn % n);
+            MUST(gni_balance_pick(GN_LB_ROUND_ROBIN, turn, NULL, n, NULL) == turn % n);
     }
 }
 END_TEST
@@ -60,8 +60,8 @@ START_TEST(takes_the_least)
             least = c < least ? c : least;
         }
         pick = gni_balance_pick(GN_LB_LEAST_CONNECTIONS, turn, conns, LOOPS, NULL);
-        ck_assert_uint_lt(pick, LOOPS);
-        ck_assert_uint_eq(gnp_load32(&count[pick]), least);
+        MUST(pick < LOOPS);
+        MUST(gnp_load32(&count[pick]) == least);
     }
 }
 END_TEST
@@ -136,8 +136,8 @@ static void spread(unsigned n, gnp_addr (*make)(unsigned i))
         gnp_addr a = make(i);
         unsigned pick = gni_balance_pick(GN_LB_SOURCE_HASH, i, NULL, n, &a);
 
-        ck_assert_uint_lt(pick, n);
-        ck_assert_uint_eq(pick, gni_balance_pick(GN_LB_SOURCE_HASH, i + 1, NULL, n, &a));
+        MUST(pick < n);
+        MUST(pick == gni_balance_pick(GN_LB_SOURCE_HASH, i + 1, NULL, n, &a));
         taken[pick]++;
     }
     for (unsigned i = 0; i < n; i++) {
@@ -187,7 +187,7 @@ START_TEST(hash_avalanches)
         }
         /* 1,000 of 2,000, give or take six deviations of 22. */
         for (unsigned i = 0; i < 64; i++)
-            ck_assert_msg(flips[i] > 866 && flips[i] < 1134, "bit %u to %u: %u", bit, i, flips[i]);
+            MUST(flips[i] > 866 && flips[i] < 1134);
     }
 }
 END_TEST

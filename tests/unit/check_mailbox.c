@@ -118,8 +118,8 @@ static uint32_t read_notes(gni_task *t, uint32_t *next)
     for (; t != NULL; t = t->next, n++) {
         note *got = (note *)(void *)t;
 
-        ck_assert_uint_eq(got->number, next[got->producer]);
-        ck_assert_uint_eq(got->seen, 0);
+        MUST(got->number == next[got->producer]);
+        MUST(got->seen == 0);
         got->seen = 1;
         next[got->producer]++;
     }
@@ -144,7 +144,7 @@ static void sleep_until_woken(gnp_poller *p)
 
 START_TEST(many_producers)
 {
-    const uint32_t count = scaled(100000, 2000);
+    const uint32_t count = scaled(50000, 2000);
     uint32_t next[PRODUCERS] = { 0 }, total = 0;
     producer p[PRODUCERS];
     gnp_poller *poller = open_poller();
@@ -172,7 +172,7 @@ END_TEST
 /* The loop ends while all push; then the box gets another loop, with late pushers around. */
 START_TEST(close_races_with_pushes)
 {
-    unsigned rounds = scaled(150, 15);
+    unsigned rounds = scaled(40, 4);
     rng g = { (uint64_t)_i };
 
     for (unsigned r = 0; r < rounds; r++) {
@@ -183,7 +183,7 @@ START_TEST(close_races_with_pushes)
         uint64_t total = 0, start = gnp_now();
 
         gni_mailbox_open(&box, poller);
-        producers_start(p, 30000, (unsigned)rng_below(&g, 50));
+        producers_start(p, 20000, (unsigned)rng_below(&g, 50));
         while (total < stop && gnp_now() - start < 20 * SECOND)
             total += read_notes(gni_mailbox_take(&box), next);
         read_notes(gni_mailbox_close(&box), next);

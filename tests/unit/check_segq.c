@@ -24,17 +24,17 @@ static void expect(const gni_segq *q, const gni_segpool *p, const heap *h, uint6
     unsigned n = gni_segq_iov(q, iov, 1024);
     uint64_t at = begin;
 
-    ck_assert_uint_eq(q->bytes, end - begin);
-    ck_assert_int_eq(q->head == NULL, begin == end);
-    ck_assert_int_eq(q->tail == NULL, begin == end);
+    MUST(q->bytes == end - begin);
+    MUST((q->head == NULL) == (begin == end));
+    MUST((q->tail == NULL) == (begin == end));
     for (unsigned i = 0; i < n; i++) {
-        ck_assert_uint_gt(iov[i].len, 0);
-        ck_assert(stream_matches(iov[i].base, at, iov[i].len));
+        MUST(iov[i].len > 0);
+        MUST(stream_matches(iov[i].base, at, iov[i].len));
         at += iov[i].len;
     }
-    ck_assert_uint_eq(at, end);
-    ck_assert_uint_le(p->count, p->max);
-    ck_assert_uint_eq(h->bytes, (n + p->count) * sizeof(gni_seg));
+    MUST(at == end);
+    MUST(p->count <= p->max);
+    MUST(h->bytes == (n + p->count) * sizeof(gni_seg));
 }
 
 START_TEST(against_a_model)

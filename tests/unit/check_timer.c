@@ -40,14 +40,14 @@ static void model_set(model *m, model_timer *t, uint64_t when)
     t->set = when != GNP_NEVER;
     t->when = when;
     t->late = when <= m->now;
-    ck_assert_int_eq(gni_timer_is_set(&t->t), t->set);
+    MUST(gni_timer_is_set(&t->t) == t->set);
 }
 
 static void model_cancel(model *m, model_timer *t)
 {
     gni_timer_cancel(&m->w, &t->t);
     t->set = 0;
-    ck_assert(!gni_timer_is_set(&t->t));
+    MUST(!gni_timer_is_set(&t->t));
 }
 
 /* A time ahead at any distance, from less than a tick to years. */
@@ -72,13 +72,13 @@ static void on_model(gni_timer *t, void *arg)
     model *m = arg;
     model_timer *mt = (model_timer *)t;
 
-    ck_assert(mt->set);
-    ck_assert(!mt->fresh);
-    ck_assert(!gni_timer_is_set(t));
-    ck_assert_uint_le(ticks_up(mt->when), m->now / TICK);
-    ck_assert_uint_le(mt->when, m->now); /* never early, also within a tick */
+    MUST(mt->set);
+    MUST(!mt->fresh);
+    MUST(!gni_timer_is_set(t));
+    MUST(ticks_up(mt->when) <= m->now / TICK);
+    MUST(mt->when <= m->now); /* never early, also within a tick */
     if (!mt->late && !m->meddles) {
-        ck_assert_uint_ge(ticks_up(mt->when), m->last);
+        MUST(ticks_up(mt->when) >= m->last);
         m->last = ticks_up(mt->when);
     }
     mt->set = 0;
@@ -116,12 +116,12 @@ static void check_next(const model *m)
             first = m->timer[i].when;
     }
     if (first == GNP_NEVER)
-        ck_assert_uint_eq(next, GNP_NEVER);
+        MUST(next == GNP_NEVER);
     else if (first > GNP_NEVER - TICK)
-        ck_assert_uint_gt(next, m->now);
+        MUST(next > m->now);
     else
-        ck_assert_uint_le(next, ticks_up(first) * TICK);
-    ck_assert_uint_eq(m->w.count, count_set(m));
+        MUST(next <= ticks_up(first) * TICK);
+    MUST(m->w.count == count_set(m));
 }
 
 static void advance(model *m, unsigned limit)
@@ -133,8 +133,8 @@ static void advance(model *m, unsigned limit)
     m->last = 0;
     m->fired = 0;
     n = gni_wheel_advance(&m->w, m->now, limit, m);
-    ck_assert_uint_eq(n, m->fired);
-    ck_assert_uint_le(n, limit);
+    MUST(n == m->fired);
+    MUST(n <= limit);
 }
 
 /* After an advance that its limit did not stop, nothing that was set before it is due. */
@@ -143,7 +143,7 @@ static void expect_none_due(const model *m)
     for (unsigned i = 0; i < COUNT; i++) {
         const model_timer *t = &m->timer[i];
 
-        ck_assert(!t->set || t->fresh || ticks_up(t->when) > m->now / TICK);
+        MUST(!t->set || t->fresh || ticks_up(t->when) > m->now / TICK);
     }
 }
 
@@ -151,7 +151,7 @@ static model *model_new(uint64_t seed, int meddles)
 {
     model *m = calloc(1, sizeof *m);
 
-    ck_assert(m != NULL);
+    MUST(m != NULL);
     m->g.state = seed;
     m->meddles = meddles;
     m->now = rng_scaled(&m->g, 62);
@@ -215,9 +215,9 @@ START_TEST(limited)
         do {
             advance(m, limit);
             total += m->fired;
-            ck_assert_uint_lt(calls++, COUNT * 4);
+            MUST(calls++ < COUNT * 4);
         } while (gni_wheel_next(&m->w) <= m->now);
-        ck_assert_uint_eq(total, expected);
+        MUST(total == expected);
         expect_none_due(m);
         check_next(m);
     }
@@ -242,13 +242,13 @@ START_TEST(sleeps_exactly)
         do {
             uint64_t next = gni_wheel_next(&m->w);
 
-            ck_assert(next != GNP_NEVER);
+            MUST(next != GNP_NEVER);
             if (next > m->now)
                 m->now = next;
             advance(m, 10);
-            ck_assert_uint_le(++wakes, GNI_WHEEL_LEVELS);
+            MUST(++wakes <= GNI_WHEEL_LEVELS);
         } while (m->fired == 0);
-        ck_assert_uint_eq(m->now / TICK, tick);
+        MUST(m->now / TICK == tick);
     }
     free(m);
 }

@@ -79,7 +79,7 @@ static void *heap_alloc(size_t size, void *user)
     if (++h->calls == h->fail_at)
         return NULL;
     b = malloc(sizeof *b + size);
-    ck_assert(b != NULL);
+    MUST(b != NULL);
     b->size = size;
     memset(b + 1, 0xa5, size);
     h->blocks++;
@@ -94,7 +94,7 @@ static void heap_free(void *p, size_t size, void *user)
     heap *h = user;
     block *b = (block *)p - 1;
 
-    ck_assert_uint_eq(b->size, size);
+    MUST(b->size == size);
     memset(b, 0x5a, sizeof *b + size);
     h->blocks--;
     h->bytes -= size;

@@ -18,6 +18,13 @@ Suite *suite_ring(void);
 Suite *suite_segq(void);
 Suite *suite_timer(void);
 
+/* ck_assert for hot loops: Check's own writes to a pipe each time it passes. */
+#define MUST(condition) \
+    do { \
+        if (!(condition)) \
+            ck_abort_msg("%s", #condition); \
+    } while (0)
+
 /*
  * SplitMix64.  Randomised tests are loop tests seeded with Check's loop index, which Check
  * prints when one fails: "suite:test:7" is seed 7, and runs the same every time.
