@@ -140,10 +140,12 @@ START_TEST(an_older_struct_is_not_read_beyond)
 {
     size_t size = offsetof(gn_options, recv_buffer);
     gn_options *in = malloc(size), out;
+    int backlog = 77;
 
     ck_assert(in != NULL);
     gn_options_init_sized(in, size);
-    in->backlog = 77;
+    /* Not in->backlog: gcc sees that the struct is cut short, and warns. */
+    memcpy((char *)in + offsetof(gn_options, backlog), &backlog, sizeof backlog);
     ck_assert_int_eq(gni_options_take(&out, in), GN_OK);
     ck_assert_int_eq(out.backlog, 77);
     ck_assert_uint_eq(out.outbound_max, 64 * MIB);
