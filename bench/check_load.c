@@ -381,9 +381,10 @@ START_TEST(reply_chunked)
 {
     outcome o = feed_all_ways(OK_HEAD "Transfer-Encoding: Chunked\r\n\r\n"
                               "5\r\nhello\r\n00a;x=\"y\"\r\n0123\r\n\r\n89\r\n0\r\nTrailer: 1\r\n\r\n"
-                              OK_HEAD "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n");
+                              OK_HEAD "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+                              OK_HEAD "Content-Length: 1\r\n\r\nx");
 
-    ck_assert(o.count == 2 && !o.bad && o.idle);
+    ck_assert(o.count == 3 && !o.bad && o.idle);
 }
 END_TEST
 
@@ -412,6 +413,15 @@ START_TEST(reply_long_lines)
     }
     snprintf(text, sizeof text, OK_HEAD "%0*d: x\r\nContent-Length: 2\r\n\r\nab", 400, 7);
     ck_assert(feed_all_ways(text).count == 1);
+    /* Of a field that matters all must have been kept. */
+    for (k = REPLY_LINE_KEPT - 20; k < REPLY_LINE_KEPT + 4 - 15; k++) {
+        outcome o;
+
+        snprintf(text, sizeof text, OK_HEAD "Content-Length:%*d\r\n\r\nab", (int)k, 2);
+        o = feed_all_ways(text);
+        ck_assert_int_eq(o.bad, k + 15 > REPLY_LINE_KEPT);
+        ck_assert_uint_eq(o.count, k + 15 <= REPLY_LINE_KEPT);
+    }
 }
 END_TEST
 

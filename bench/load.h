@@ -59,7 +59,7 @@ typedef struct load_config {
     uint64_t expected_interval_ns; /* closed loop: correct for coordinated omission; 0: don't */
     uint64_t warmup_ns, duration_ns;
     uint64_t timeout_ns;           /* also what late answers are waited for at the end */
-    uint64_t requests;             /* stop after so many; 0: no limit */
+    uint64_t requests;             /* stop after so many that began in the window; 0: no limit */
     int reconnect;                 /* a connection for each request */
     int hold;                      /* open all, ask nothing, until the time is over */
     int touch;                     /* hold: one request on each first */

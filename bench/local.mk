@@ -33,7 +33,8 @@ peer_common = %D%/peers/peer.c %D%/peers/peer.h
 	%D%/options.c %D%/options.h %D%/report.c %D%/report.h
 %C%_linux_gannet_compare_LDADD = %D%/libload.la
 
-EXTRA_DIST += %D%/README %D%/compare %D%/idle %D%/instructions
+TESTS += %D%/load-test
+EXTRA_DIST += %D%/README %D%/compare %D%/idle %D%/instructions %D%/load-test
 
 # By hand: they take minutes and want the machine for themselves.
 .PHONY: bench-compare bench-idle bench-instructions

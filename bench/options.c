@@ -31,7 +31,7 @@ static const char help_text[] =
     "                       has its answer (closed loop)\n"
     "  --duration TIME      of the measurement (10s; 500ms, 2m)\n"
     "  --warmup TIME        of traffic before it that does not count (0.5s; 0 with --requests)\n"
-    "  --requests N         stop after N requests, or after the duration\n"
+    "  --requests N         stop after N requests (after the warm-up), or after the duration\n"
     "  --timeout TIME       without a byte before a due answer is an error (5s)\n"
     "  --expected-interval TIME\n"
     "                       closed loop: correct the latencies as if each connection had meant\n"

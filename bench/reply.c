@@ -208,6 +208,12 @@ static int line_done(reply *r, const char *p, size_t n, int cut)
     }
 }
 
+/* The same rule for lines that came in one piece and for others. */
+static int line_whole(reply *r, const char *p, size_t n)
+{
+    return n > REPLY_LINE_KEPT ? line_done(r, p, REPLY_LINE_KEPT, 1) : line_done(r, p, n, 0);
+}
+
 /* Takes bytes of one line; as line_done once it is whole. */
 static int line_feed(reply *r, const char *p, size_t n, size_t *used)
 {
@@ -221,7 +227,7 @@ static int line_feed(reply *r, const char *p, size_t n, size_t *used)
     if (lf != NULL && r->line_len == 0) {
         if (part < 2 || lf[-1] != '\r')
             return -1;
-        return line_done(r, p, part - 2, 0);
+        return line_whole(r, p, part - 2);
     }
     if (r->line_len < REPLY_LINE_KEPT) {
         size_t room = REPLY_LINE_KEPT - r->line_len;
@@ -237,9 +243,7 @@ static int line_feed(reply *r, const char *p, size_t n, size_t *used)
         return -1;
     text = r->line_len - 2;
     r->line_len = 0;
-    if (text > REPLY_LINE_KEPT)
-        return line_done(r, r->line, REPLY_LINE_KEPT, 1);
-    return line_done(r, r->line, text, 0);
+    return line_whole(r, r->line, text);
 }
 
 static int body_feed(reply *r, size_t n, size_t *used)

@@ -3,7 +3,6 @@
 
 #include "worker.h"
 
-#define EVENTS 256
 #define CONNECTING_MAX 128u              /* at once and thread, well below common SYN backlogs */
 #define CONNECT_LIMIT_NS UINT64_C(20000000000)
 #define RETRY_NS UINT64_C(100000000)     /* after a failure */
@@ -142,7 +141,8 @@ static void conn_begin(load_worker *w, load_conn *c, uint64_t start, uint64_t no
     if (c->outstanding++ == 0)
         c->moved_ns = now;
     w->outstanding++;
-    w->quota--;
+    if (now >= w->measure_ns)
+        w->quota--;
     if (c->state == CONN_DOWN) {
         conn_open(w, c, now);
         return;
@@ -230,7 +230,7 @@ static void complete(load_worker *w, load_conn *c, uint64_t now)
     w->latency_sum += took;
     if (took > w->latency_max)
         w->latency_max = took;
-    if (now < w->measure_ns || start >= w->stop_ns)
+    if (now < w->measure_ns || start >= w->stop_ns || (w->config->requests != 0 && start < w->measure_ns))
         return;
     /* Late answers are no throughput, but they are the slowest of all. */
     hdr_record_corrected(&w->result.latency, took, w->config->expected_interval_ns);
@@ -534,6 +534,7 @@ static void phase_run(load_worker *w, uint64_t now)
         mark(w, LOAD_MARK_BEGIN, now);
     if (now < w->stop_ns && (w->quota != 0 || w->outstanding != 0))
         return;
+    begin_due(w, now); /* what was due before the end, but we woke up after it */
     mark(w, LOAD_MARK_END, now);
     w->drain_ns = now;
     w->phase = w->config->hold ? PHASE_OVER : PHASE_DRAIN;
@@ -627,7 +628,6 @@ static void woken(load_worker *w, uint64_t now)
 
 static void run(load_worker *w)
 {
-    gnp_event events[EVENTS];
     uint64_t now = gnp_now();
 
     w->begin_ns = now;
@@ -641,7 +641,7 @@ static void run(load_worker *w)
         publish(w);
         if (w->phase == PHASE_OVER)
             return;
-        n = gnp_poller_wait(w->poller, events, EVENTS, next_deadline(w, now));
+        n = gnp_poller_wait(w->poller, w->events, LOAD_EVENTS, next_deadline(w, now));
         now = gnp_now();
         if (n < 0) {
             w->result.fatal = n;
@@ -650,10 +650,10 @@ static void run(load_worker *w)
             n = 0;
         }
         for (i = 0; i < n; i++) {
-            if (events[i].sock == NULL)
+            if (w->events[i].sock == NULL)
                 woken(w, now);
-            else if (events[i].what != 0)
-                conn_event(w, &events[i], now);
+            else if (w->events[i].what != 0)
+                conn_event(w, &w->events[i], now);
         }
         if (now >= w->sweep_ns) {
             sweep(w, now);
@@ -665,7 +665,6 @@ static void run(load_worker *w)
 /* Every socket must be closed, and be told so, before the poller may go. */
 static void close_all(load_worker *w)
 {
-    gnp_event events[EVENTS];
     uint64_t limit = gnp_now() + w->config->timeout_ns;
     unsigned i;
 
@@ -676,13 +675,13 @@ static void close_all(load_worker *w)
             conn_shut(w, c, c->outstanding != 0);
     }
     while (w->closing != 0 && gnp_now() < limit) {
-        int n = gnp_poller_wait(w->poller, events, EVENTS, limit);
+        int n = gnp_poller_wait(w->poller, w->events, LOAD_EVENTS, limit);
         int k;
 
         if (n < 0)
             return;
         for (k = 0; k < n; k++) {
-            if (events[k].sock != NULL && (events[k].what & GNP_EV_CLOSED))
+            if (w->events[k].sock != NULL && (w->events[k].what & GNP_EV_CLOSED))
                 w->closing--;
         }
     }

@@ -50,6 +50,8 @@ typedef struct load_conn {
 
 enum { PHASE_CONNECT, PHASE_READY, PHASE_RUN, PHASE_DRAIN, PHASE_OVER };
 
+#define LOAD_EVENTS 256
+
 typedef struct load_worker {
     const load_config *config;
     load_run_state *run;
@@ -73,6 +75,7 @@ typedef struct load_worker {
     int marked;           /* marks that were given */
     uint64_t total, errors_seen, latency_sum, latency_max, bytes_in;
     load_result result;   /* merged by load_run */
+    gnp_event events[LOAD_EVENTS]; /* the poller looks at them until its next wait */
 
     /* For the progress display; written by this thread only, latency_max by both. */
     gnp_atomic64 live_done, live_bytes, live_errors, live_sum, live_max, live_open;
