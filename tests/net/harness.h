@@ -206,6 +206,7 @@ typedef struct tc_flow {
     int half_close; /* 1: end our stream when all is sent, and want a clean end back */
     int closed;     /* we did */
     size_t waiting; /* datagrams: size of the one that is on its way, plus one */
+    uint64_t turn;  /* sends so far */
 } tc_flow;
 
 /* Drives all of them at once until all bytes are back. */
