@@ -61,10 +61,16 @@ endif
 if OS_LINUX
 libplatform_la_SOURCES += $(platform_posix) $(platform_linux) \
 	$(platform_accept) $(platform_dgram) $(platform_epoll_wait)
-endif
 
-EXTRA_DIST += \
-	%D%/linux/epoll_wait1.c %D%/linux/epoll_wait2.c \
-	%D%/posix/accept4.c %D%/posix/accept_plain.c \
-	%D%/posix/mmsg.c %D%/posix/mmsg_plain.c \
+# Nothing but POSIX, for tests/conform; and what a new port can begin with.
+check_LTLIBRARIES += libplatform_plain.la
+libplatform_plain_la_SOURCES = \
+	%D%/mem.c \
+	%D%/poller.c \
+	$(platform_posix) \
+	%D%/posix/accept_plain.c \
+	%D%/posix/backends.c \
+	%D%/posix/mmsg_plain.c \
+	%D%/posix/plain.c \
 	%D%/posix/wake_pipe.c
+endif

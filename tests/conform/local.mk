@@ -1,1 +1,38 @@
 # SPDX-License-Identifier: MIT
+conform_sources = \
+	%D%/check_accept.c \
+	%D%/check_addr.c \
+	%D%/check_close.c \
+	%D%/check_connect.c \
+	%D%/check_dgram.c \
+	%D%/check_listen.c \
+	%D%/check_poller.c \
+	%D%/check_read.c \
+	%D%/check_sys.c \
+	%D%/check_thread.c \
+	%D%/check_wait.c \
+	%D%/check_write.c \
+	%D%/conform.c \
+	%D%/conform.h
+
+check_PROGRAMS += tests/conform/conform
+tests_conform_conform_SOURCES = $(conform_sources)
+tests_conform_conform_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_conform_conform_LDADD = libplatform.la $(CHECK_LIBS)
+TESTS += tests/conform/conform
+
+if OS_LINUX
+# The same suite on what is left of the port when every file that Linux has a better one for is
+# replaced by the one for any POSIX system; they would rot otherwise.
+check_PROGRAMS += tests/conform/conform-plain
+tests_conform_conform_plain_SOURCES = $(conform_sources)
+tests_conform_conform_plain_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_conform_conform_plain_LDADD = libplatform_plain.la $(CHECK_LIBS)
+TESTS += tests/conform/conform-plain
+
+check_PROGRAMS += tests/conform/cgroup
+tests_conform_cgroup_SOURCES = %D%/check_cgroup.c
+tests_conform_cgroup_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_conform_cgroup_LDADD = libplatform.la $(CHECK_LIBS)
+TESTS += tests/conform/cgroup
+endif

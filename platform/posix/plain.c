@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/* What a port gives that knows nothing but POSIX. */
+#include "../cpu.h"
+#include "../err.h"
+#include "../sys.h"
+#include "posix.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+const int gnp_px_backlog_max = SOMAXCONN;
+const int gnp_px_msg_more = 0;
+
+/* Without POSIX's word on it there is no telling what SO_REUSEPORT does. */
+int gnp_px_os_reuseport(int fd)
+{
+    (void)fd;
+    errno = ENOPROTOOPT;
+    return -1;
+}
+
+int gnp_reuseport_balances(int kind)
+{
+    (void)kind;
+    return 0;
+}
+
+/* The times are the system's. */
+int gnp_px_os_keepalive(int fd, const gnp_sock_opts *o)
+{
+    int on = 1;
+
+    (void)o;
+    return setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+}
+
+void gnp_px_thread_name(const char *name)
+{
+    (void)name;
+}
+
+void gnp_px_cpu_init(void)
+{
+}
+
+unsigned gnp_cpu_count(void)
+{
+    long n = sysconf(_SC_NPROCESSORS_ONLN); /* everybody has it, POSIX since 2024 */
+
+    return n > 0 ? (unsigned)n : 1;
+}
+
+int gnp_cpu_pin(unsigned i)
+{
+    (void)i;
+    return GNP_ENOTSUP;
+}
+
+uint64_t gnp_resident(void)
+{
+    return 0;
+}

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: MIT */
+#include "conform.h"
+
+#include <signal.h> /* raise and signal are of the C standard */
+
+START_TEST(environment)
+{
+    ck_assert_ptr_null(gnp_env("GANNET_THERE_IS_NO_SUCH_VARIABLE"));
+    gnp_stderr("", 0);
+    ck_assert_uint_gt(gnp_descriptor_limit(0), 0);
+    ck_assert_uint_ge(gnp_descriptor_limit(1), gnp_descriptor_limit(0));
+}
+END_TEST
+
+START_TEST(resident_memory_grows)
+{
+    const size_t size = 64u << 20;
+    uint64_t before = gnp_resident();
+    volatile char *p; /* else the compiler sees that nobody reads it */
+    size_t i;
+
+    if (before == 0)
+        return; /* not known here */
+    p = malloc(size);
+    ck_assert_ptr_nonnull((void *)(uintptr_t)p);
+    for (i = 0; i < size; i += 1024)
+        p[i] = 1;
+    ck_assert_uint_ge(gnp_resident(), before + size / 2);
+    free((void *)(uintptr_t)p);
+}
+END_TEST
+
+static void pin(void *arg)
+{
+    int *r = arg;
+    unsigned n = gnp_cpu_count(), i;
+
+    for (i = 0; i < 2 * n && (*r = gnp_cpu_pin(i)) == GNP_OK; i++)
+        gnp_cpu_relax();
+    if (*r == GNP_OK && gnp_cpu_count() != n)
+        *r = 1; /* a pinned thread does not change what the process may use */
+}
+
+START_TEST(cpus)
+{
+    gnp_thread t;
+    int r = 0;
+
+    ck_assert_uint_ge(gnp_cpu_count(), 1);
+    ck_assert_uint_le(gnp_cpu_count(), 65536);
+    ck_assert_int_eq(gnp_thread_start(&t, pin, &r, "pinned"), GNP_OK);
+    gnp_thread_join(&t);
+    ck_assert_msg(r == GNP_OK || r == GNP_ENOTSUP, "%d", r);
+}
+END_TEST
+
+/* --------------------------------------------------------------- signals */
+
+static gnp_poller *open_poller(void)
+{
+    gnp_poller *p;
+
+    ck_assert_int_eq(gnp_sys_init(), GNP_OK);
+    ck_assert_int_eq(gnp_poller_open(&p, NULL), GNP_OK);
+    return p;
+}
+
+static void expect_woken(gnp_poller *p)
+{
+    gnp_event ev[4];
+
+    ck_assert_int_eq(gnp_poller_wait(p, ev, 4, gnp_now() + PATIENCE), 1);
+    ck_assert_uint_eq(ev[0].what, GNP_EV_WOKEN);
+}
+
+START_TEST(signal_is_kept)
+{
+    gnp_poller *a = open_poller(), *b = open_poller();
+
+    ck_assert_int_eq(gnp_signal_watch(a), GNP_OK);
+    ck_assert_int_eq(gnp_signal_watch(b), GNP_OK);
+    ck_assert_int_eq(gnp_signal_take(a), GNP_SIGNAL_NONE);
+    raise(_i == 0 ? SIGINT : SIGTERM);
+    expect_woken(a);
+    expect_woken(b);
+    ck_assert_int_eq(gnp_signal_take(a), _i == 0 ? GNP_SIGNAL_INT : GNP_SIGNAL_TERM);
+    ck_assert_int_eq(gnp_signal_take(a), GNP_SIGNAL_NONE);
+    ck_assert_int_eq(gnp_signal_take(b), _i == 0 ? GNP_SIGNAL_INT : GNP_SIGNAL_TERM);
+    gnp_signal_unwatch(a);
+    ck_assert_int_eq(gnp_signal_take(a), GNP_SIGNAL_NONE);
+    gnp_signal_unwatch(b);
+    gnp_signal_unwatch(b); /* not watched: nothing happens */
+    gnp_poller_close(a);
+    gnp_poller_close(b);
+}
+END_TEST
+
+/* Taken once, watched for the second time: the engine was started again. */
+START_TEST(signal_after_a_restart)
+{
+    gnp_poller *p = open_poller();
+    int i;
+
+    for (i = 0; i < 3; i++) {
+        ck_assert_int_eq(gnp_signal_watch(p), GNP_OK);
+        raise(SIGTERM);
+        expect_woken(p);
+        ck_assert_int_eq(gnp_signal_take(p), GNP_SIGNAL_TERM);
+        gnp_signal_unwatch(p);
+    }
+    gnp_poller_close(p);
+}
+END_TEST
+
+/* The case ends by the signal, which the runner expects. */
+START_TEST(second_signal_kills)
+{
+    gnp_poller *p = open_poller();
+
+    ck_assert_int_eq(gnp_signal_watch(p), GNP_OK);
+    raise(SIGINT);
+    ck_assert_int_eq(gnp_signal_take(p), GNP_SIGNAL_INT);
+    raise(SIGTERM);
+    exit(0);
+}
+END_TEST
+
+static volatile sig_atomic_t handled;
+
+static void own_handler(int sig)
+{
+    (void)sig;
+    handled++;
+}
+
+START_TEST(unwatch_restores_what_was)
+{
+    gnp_poller *p = open_poller();
+    int i;
+
+    for (i = 0; i < 4; i++) {
+        handled = 0;
+        signal(SIGTERM, own_handler);
+        signal(SIGINT, SIG_IGN);
+        ck_assert_int_eq(gnp_signal_watch(p), GNP_OK);
+        if (i % 2 != 0) {
+            raise(SIGTERM);
+            ck_assert_int_eq(gnp_signal_take(p), GNP_SIGNAL_TERM);
+        }
+        gnp_signal_unwatch(p);
+        ck_assert_int_eq(handled, 0);
+        raise(SIGTERM);
+        raise(SIGINT);
+        ck_assert_int_eq(handled, 1);
+    }
+    signal(SIGTERM, SIG_DFL);
+    signal(SIGINT, SIG_DFL);
+    gnp_poller_close(p);
+}
+END_TEST
+
+START_TEST(too_many_watchers)
+{
+    static gnp_poller *p[4096];
+    int n = 0, r = GNP_OK;
+
+    while (n < 4096 && r == GNP_OK) {
+        gnp_poller_config c = { .read_buffer = 1, .dgram_size = 1 };
+        if (gnp_poller_open(&p[n], &c) != GNP_OK)
+            break;
+        r = gnp_signal_watch(p[n]);
+        n++;
+    }
+    ck_assert_int_ge(n, 16);
+    ck_assert(r == GNP_OK || r == GNP_EBUSY);
+    raise(SIGINT);
+    while (n-- > 0) {
+        if (r == GNP_OK)
+            ck_assert_int_eq(gnp_signal_take(p[n]), GNP_SIGNAL_INT);
+        else
+            ck_assert_int_eq(gnp_signal_take(p[n]), GNP_SIGNAL_NONE);
+        r = GNP_OK; /* the last one only was refused */
+        gnp_signal_unwatch(p[n]);
+        gnp_poller_close(p[n]);
+    }
+}
+END_TEST
+
+static void wait_for_signal(void *arg)
+{
+    gnp_poller *p = arg;
+    gnp_event ev[4];
+
+    gnp_poller_wait(p, ev, 4, gnp_now() + PATIENCE);
+}
+
+/* A loop on a thread of its own is woken although the signal never comes to that thread. */
+START_TEST(signal_wakes_another_thread)
+{
+    gnp_poller *p = open_poller();
+    gnp_thread t;
+    uint64_t start = gnp_now();
+
+    ck_assert_int_eq(gnp_signal_watch(p), GNP_OK);
+    ck_assert_int_eq(gnp_thread_start(&t, wait_for_signal, p, "loop"), GNP_OK);
+    gnp_sleep_until(gnp_now() + 20 * MS);
+    raise(SIGINT);
+    gnp_thread_join(&t);
+    ck_assert_uint_lt(gnp_now(), start + PATIENCE);
+    ck_assert_int_eq(gnp_signal_take(p), GNP_SIGNAL_INT);
+    gnp_signal_unwatch(p);
+    gnp_poller_close(p);
+}
+END_TEST
+
+Suite *suite_sys(void)
+{
+    Suite *s = suite_create("sys");
+
+    ADD_TEST(s, environment);
+    ADD_TEST(s, resident_memory_grows);
+    ADD_TEST(s, cpus);
+    tcase_add_loop_test(case_of(s, "signal_is_kept"), signal_is_kept, 0, 2);
+    ADD_TEST(s, signal_after_a_restart);
+    ADD_TEST(s, unwatch_restores_what_was);
+    ADD_TEST(s, too_many_watchers);
+    ADD_TEST(s, signal_wakes_another_thread);
+    return s;
+}
+
+/* Apart, since it ends its process: not where the runner cannot fork. */
+void add_signal_suite(SRunner *r)
+{
+    Suite *s;
+
+    if (srunner_fork_status(r) == CK_NOFORK)
+        return;
+    s = suite_create("signal");
+    tcase_add_test_raise_signal(case_of(s, "second_signal_kills"), second_signal_kills, SIGTERM);
+    srunner_add_suite(r, s);
+}

@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: MIT */
+/* Clause 7, and sends of many spans. */
+#include "conform.h"
+
+#define BIG (12u << 20) /* more than the buffers of both ends hold */
+
+static unsigned char block[1u << 20];
+
+/* Sends the stream from *offset until it is cut short; returns 1, or 0 if end was reached. */
+static int send_until_short(subject *t, gnp_sock *s, uint64_t *offset, uint64_t end)
+{
+    while (*offset < end) {
+        size_t n = end - *offset < sizeof(block) ? (size_t)(end - *offset) : sizeof(block), sent = 0;
+        gnp_iov v = { block, n };
+        int r;
+        stream_fill(block, *offset, n);
+        r = gnp_send(t->p, s, &v, 1, 0, &sent);
+        ck_assert_msg(r == GNP_OK || r == GNP_AGAIN, "send: %d", r);
+        ck_assert((r == GNP_OK) == (sent > 0));
+        ck_assert_uint_le(sent, n);
+        *offset += sent;
+        if (sent < n)
+            return 1;
+    }
+    return 0;
+}
+
+START_TEST(writable_follows_a_short_send)
+{
+    subject t;
+    gnp_sock s, peer;
+    uint64_t sent = 0, got = 0;
+    int shorts = 0;
+
+    subject_open_stream(&t, _i, NULL);
+    pair(&t, &s, &peer, GNP_READ);
+    while (send_until_short(&t, &s, &sent, BIG)) {
+        quiet(&t, &s, GNP_EV_READABLE);
+        ck_assert_msg(sent > got, "no room although all was read");
+        peer_expect(&t, &peer, &got, (size_t)(sent - got));
+        await(&t, &s, GNP_EV_WRITABLE);
+        shorts++;
+    }
+    ck_assert_int_gt(shorts, 0);
+    peer_expect(&t, &peer, &got, (size_t)(sent - got));
+    ck_assert_uint_eq(got, BIG);
+    quiet(&t, &s, ~0u & ~(uint32_t)GNP_EV_WRITABLE);
+    quiet(&t, &s, ~0u); /* one spurious hint may have been above */
+    gnp_close(t.p, &s, 0);
+    peer_close(&t, &peer, 0);
+    subject_close(&t);
+}
+END_TEST
+
+/* Level at the surface for writing too: a caller who comes back later is reminded. */
+START_TEST(writable_is_repeated)
+{
+    subject t;
+    gnp_sock s, peer;
+    uint64_t sent = 0, got = 0;
+    int i;
+
+    subject_open_stream(&t, _i, NULL);
+    pair(&t, &s, &peer, 0);
+    ck_assert_int_eq(send_until_short(&t, &s, &sent, UINT64_MAX), 1);
+    peer_expect(&t, &peer, &got, (size_t)sent);
+    for (i = 0; i < 5; i++)
+        await(&t, &s, GNP_EV_WRITABLE);
+    gnp_close(t.p, &s, 0);
+    peer_close(&t, &peer, 0);
+    subject_close(&t);
+}
+END_TEST
+
+/* GNP_AGAIN without a single byte is followed by WRITABLE as well, also with interest 0. */
+START_TEST(writable_follows_again)
+{
+    subject t;
+    gnp_sock s, peer;
+    uint64_t sent = 0, got = 0;
+    gnp_iov v = { "x", 1 };
+    size_t n;
+    int r, tries = 0;
+
+    subject_open_stream(&t, _i, NULL);
+    pair_dialed(&t, &s, &peer, 0);
+    ck_assert_int_eq(send_until_short(&t, &s, &sent, UINT64_MAX), 1);
+    do {
+        unsigned char c;
+        stream_fill(&c, sent, 1);
+        v.base = &c;
+        r = gnp_send(t.p, &s, &v, 1, 0, &n);
+        sent += r == GNP_OK ? n : 0;
+    } while (r == GNP_OK && ++tries < 1 << 20);
+    ck_assert_int_eq(r, GNP_AGAIN);
+    peer_expect(&t, &peer, &got, (size_t)sent);
+    await(&t, &s, GNP_EV_WRITABLE);
+    gnp_close(t.p, &s, 0);
+    peer_close(&t, &peer, 0);
+    subject_close(&t);
+}
+END_TEST
+
+/* Reading and writing at once, with a peer that echoes, in pieces of all sizes. */
+START_TEST(both_ways_at_once)
+{
+    subject t;
+    gnp_sock s, peer;
+    uint64_t sent = 0, got = 0, back = 0, fill;
+    const uint64_t total = scaled(8u << 20, 1u << 20);
+    int i;
+
+    subject_open_stream(&t, _i, NULL);
+    pair(&t, &s, &peer, GNP_READ);
+    fill = 0;
+    while (sent < total || back < total) {
+        send_until_short(&t, &s, &sent, total);
+        if (fill < total)
+            peer_fill(&t, &peer, &fill, (size_t)(total - fill));
+        if (got < sent)
+            peer_expect(&t, &peer, &got, (size_t)(sent - got));
+        step(&t, ROUND, 0);
+        for (i = 0; i < t.n; i++) {
+            const void *data;
+            size_t n;
+            if ((t.ev[i].what & GNP_EV_READABLE) == 0 || gnp_recv(t.p, &s, &data, &n) != GNP_OK)
+                continue;
+            ck_assert(stream_matches(data, back, n));
+            back += n;
+            gnp_recv_done(t.p, &s);
+        }
+    }
+    peer_expect(&t, &peer, &got, (size_t)(sent - got));
+    ck_assert_uint_eq(got, total);
+    ck_assert_uint_eq(back, total);
+    gnp_close(t.p, &s, 0);
+    peer_close(&t, &peer, 0);
+    subject_close(&t);
+}
+END_TEST
+
+#define SPANS 5000u /* several times what any system takes in one call */
+
+static gnp_iov spans[SPANS];
+
+/* Spans of the given size, all of the stream from offset. */
+static void cut_spans(unsigned count, size_t size, uint64_t offset)
+{
+    unsigned i;
+
+    for (i = 0; i < count; i++) {
+        spans[i].base = block + offset + i * size;
+        spans[i].len = size;
+    }
+}
+
+START_TEST(more_spans_than_one_call_takes)
+{
+    subject t;
+    gnp_sock s, peer;
+    uint64_t got = 0;
+    size_t n;
+
+    subject_open_stream(&t, _i, NULL);
+    pair(&t, &s, &peer, GNP_READ);
+    stream_fill(block, 0, sizeof(block));
+    cut_spans(SPANS, 7, 0);
+    ck_assert_int_eq(gnp_send(t.p, &s, spans, SPANS, 0, &n), GNP_OK);
+    ck_assert_uint_gt(n, 0);
+    while (n < 7 * SPANS) { /* a system may have small buffers */
+        size_t more, first = n / 7;
+        spans[first].base = block + n;
+        spans[first].len = 7 - n % 7;
+        peer_expect(&t, &peer, &got, n - (size_t)got);
+        await(&t, &s, GNP_EV_WRITABLE);
+        ck_assert_int_eq(gnp_send(t.p, &s, spans + first, (unsigned)(SPANS - first), 0, &more), GNP_OK);
+        n += more;
+    }
+    peer_expect(&t, &peer, &got, 7 * SPANS - (size_t)got);
+    ck_assert_uint_eq(got, 7 * SPANS);
+    quiet(&t, &s, GNP_EV_READABLE);
+    gnp_close(t.p, &s, 0);
+    peer_close(&t, &peer, 0);
+    subject_close(&t);
+}
+END_TEST
+
+/* Many spans that do not fit at once: the cut may be anywhere, also between two calls. */
+START_TEST(spans_beyond_the_buffer)
+{
+    subject t;
+    gnp_sock s, peer;
+    uint64_t got = 0, sent = 0;
+    unsigned rounds = 0;
+
+    subject_open_stream(&t, _i, NULL);
+    pair(&t, &s, &peer, GNP_READ);
+    stream_fill(block, 0, sizeof(block));
+    while (rounds < 40) {
+        size_t n = 0;
+        int r;
+        cut_spans(SPANS, 200, sent % 251); /* the period of the stream */
+        r = gnp_send(t.p, &s, spans, SPANS, 0, &n);
+        ck_assert_msg(r == GNP_OK || r == GNP_AGAIN, "send: %d", r);
+        sent += n;
+        rounds++;
+        if (n == 200 * SPANS)
+            continue;
+        peer_expect(&t, &peer, &got, (size_t)(sent - got));
+        await(&t, &s, GNP_EV_WRITABLE);
+    }
+    peer_expect(&t, &peer, &got, (size_t)(sent - got));
+    gnp_close(t.p, &s, 0);
+    peer_close(&t, &peer, 0);
+    subject_close(&t);
+}
+END_TEST
+
+START_TEST(send_more_flag_delivers)
+{
+    subject t;
+    gnp_sock s, peer;
+    uint64_t got = 0;
+    gnp_iov v;
+    size_t n;
+    int i;
+
+    subject_open_stream(&t, _i, NULL);
+    pair(&t, &s, &peer, GNP_READ);
+    stream_fill(block, 0, 100);
+    for (i = 0; i < 10; i++) {
+        v = (gnp_iov){ block + 10 * i, 10 };
+        ck_assert_int_eq(gnp_send(t.p, &s, &v, 1, i < 9 ? GNP_SEND_MORE : 0, &n), GNP_OK);
+        ck_assert_uint_eq(n, 10);
+    }
+    peer_expect(&t, &peer, &got, 100);
+    gnp_close(t.p, &s, 0);
+    peer_close(&t, &peer, 0);
+    subject_close(&t);
+}
+END_TEST
+
+/* No signal, an error; and a socket that waits for room learns of the peer's end. */
+START_TEST(sending_to_nobody_fails)
+{
+    subject t;
+    gnp_sock s, peer;
+    uint64_t sent = 0, limit;
+    int r = GNP_OK;
+
+    subject_open_stream(&t, _i, NULL);
+    pair(&t, &s, &peer, 0);
+    ck_assert_int_eq(send_until_short(&t, &s, &sent, UINT64_MAX), 1);
+    peer_close(&t, &peer, 1);
+    await(&t, &s, GNP_EV_WRITABLE | GNP_EV_HANGUP);
+    for (limit = gnp_now() + PATIENCE; r == GNP_OK || r == GNP_AGAIN;) {
+        gnp_iov v = { block, sizeof(block) };
+        size_t n;
+        ck_assert(gnp_now() < limit);
+        r = gnp_send(t.p, &s, &v, 1, 0, &n);
+    }
+    ck_assert_msg(r == GNP_EPIPE || r == GNP_ECONNRESET, "send: %d", r);
+    ck_assert_int_ne(gnp_os_error(), 0);
+    gnp_close(t.p, &s, 0);
+    subject_close(&t);
+}
+END_TEST
+
+Suite *suite_write(void)
+{
+    Suite *s = suite_create("write");
+
+    ADD_STREAM_TEST(s, writable_follows_a_short_send);
+    ADD_STREAM_TEST(s, writable_is_repeated);
+    ADD_STREAM_TEST(s, writable_follows_again);
+    ADD_STREAM_TEST(s, both_ways_at_once);
+    ADD_STREAM_TEST(s, more_spans_than_one_call_takes);
+    ADD_STREAM_TEST(s, spans_beyond_the_buffer);
+    ADD_STREAM_TEST(s, send_more_flag_delivers);
+    ADD_STREAM_TEST(s, sending_to_nobody_fails);
+    return s;
+}
