@@ -463,7 +463,9 @@ typedef void (*gn_done)(gn_handle h, int status, void *arg);
 GN_API int gn_write(gn_handle h, const void *data, size_t n, gn_done done, void *arg);
 GN_API int gn_writev(gn_handle h, const gn_iov *iov, unsigned count, gn_done done, void *arg);
 
-/* Sends one datagram from the endpoint h to an address. */
+/* Sends one datagram from the endpoint h to an address.  In done also GN_EINVAL (an address of
+ * another family), GN_EMSGSIZE, GN_EAGAIN (its queue is full), GN_ENOTSUP (h is no datagram
+ * endpoint). */
 GN_API int gn_send_to(gn_handle h, const gn_addr *to, const void *data, size_t n, gn_done done, void *arg);
 
 /* Calls on_traffic of the connection, also without new bytes; then done. */

@@ -36,6 +36,12 @@ struct gn_engine {
 /* Chooses the loop for an accepted connection. */
 gn_loop *gni_engine_balance(gn_engine *e, const gnp_addr *peer);
 
+/* 1 from gn_engine_stop on. */
+static inline int gni_engine_stopping(const gn_engine *e)
+{
+    return gnp_load64(&e->stop_at) != GNP_NEVER;
+}
+
 /* A loop's start: reports, and waits for all the others.  Returns 1 to run, 0 to end. */
 int gni_engine_loop_ready(gn_engine *e, gn_loop *l, int status);
 

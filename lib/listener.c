@@ -24,11 +24,11 @@ static int is_datagram(gni_scheme s)
     return s == GNI_UDP || s == GNI_UDP4 || s == GNI_UDP6;
 }
 
-static void sock_options(gnp_sock_opts *so, const gn_options *o, gni_scheme scheme, int shared)
+static void sock_options(gnp_sock_opts *so, const gn_options *o, gni_scheme scheme, int reuseport)
 {
     memset(so, 0, sizeof *so);
     so->backlog = o->backlog;
-    so->reuseport = shared;
+    so->reuseport = reuseport;
     so->rcvbuf = o->recv_buffer;
     so->sndbuf = o->send_buffer;
     so->v6only = scheme == GNI_TCP6 || scheme == GNI_UDP6;
@@ -79,17 +79,29 @@ static int first_open(gni_listener *ln, gni_endpoint *ep, const gnp_sock_opts *s
     return socket_open(ln, &ln->socks[0], &ep->addr, so);
 }
 
+/* Who asked for reuseport shares a port of his choice with whoever else does; a free port, and one
+ * that is shared only among our own loops, must be ours alone. */
+static int first_mode(const gni_endpoint *ep, const gn_options *o, unsigned wanted)
+{
+    int asked = o->reuseport && ep->scheme != GNI_UNIX;
+    if (asked && ep->addr.port != 0) {
+        return GNP_SHARED;
+    }
+    return asked || wanted > 1 ? GNP_SHARED_FIRST : GNP_EXCLUSIVE;
+}
+
 /* The first socket may choose the port; the others take the same one. */
 static int sockets_open(gni_listener *ln, gni_endpoint *ep, const gn_options *o, unsigned wanted)
 {
     gnp_sock_opts so;
-    sock_options(&so, o, ep->scheme, wanted > 1 || (o->reuseport && ep->scheme != GNI_UNIX));
+    sock_options(&so, o, ep->scheme, first_mode(ep, o, wanted));
     int rc = first_open(ln, ep, &so);
     if (rc != GNP_OK) {
         return rc;
     }
     ln->count = 1;
     rc = gnp_sock_local(&ln->socks[0], &ln->addr);
+    so.reuseport = GNP_SHARED;
     while (rc == GNP_OK && ln->count < wanted) {
         rc = socket_open(ln, &ln->socks[ln->count], &ln->addr, &so);
         if (rc == GNP_OK) {
@@ -267,7 +279,7 @@ void gni_acceptor_event(gni_acceptor *a, const gnp_event *ev)
     if ((ev->what & GNP_EV_CLOSED) != 0) {
         l->late--;
     }
-    for (int i = 0; i < ACCEPT_BATCH && a->state == GNI_ACCEPTOR_ATTACHED; i++) {
+    for (int i = 0; i < ACCEPT_BATCH && a->state == GNI_ACCEPTOR_ATTACHED && !gni_engine_stopping(l->engine); i++) {
         gnp_sock s;
         gnp_addr peer;
         int rc = gnp_accept(l->poller, &a->sock, &s, &peer);

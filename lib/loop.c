@@ -195,8 +195,9 @@ static void events_dispatch(gn_loop *l, int count)
 {
     for (int i = 0; i < count; i++) {
         const gnp_event *ev = &l->events[i];
-        if (ev->what == 0 || ev->sock == NULL) {
-            continue; /* blanked by a close in this round, or a wake */
+        if (ev->sock == NULL) { /* a wake, or blanked by a close in this round */
+            l->woken |= (ev->what & GNP_EV_WOKEN) != 0;
+            continue;
         }
         if (ev->sock->kind == GNP_STREAM) {
             gni_conn_event((gn_conn *)(void *)ev->sock, ev);
@@ -240,9 +241,10 @@ static void dirty_clean(gn_loop *l)
 static void stop_check(gn_loop *l)
 {
     gn_engine *e = l->engine;
-    if (l->watching && gnp_signal_take(l->poller) != GNP_SIGNAL_NONE) {
+    if (l->woken && l->watching && gnp_signal_take(l->poller) != GNP_SIGNAL_NONE) {
         gn_engine_stop(e, e->options.drain_ns);
     }
+    l->woken = 0;
     uint64_t at = gnp_load64(&e->stop_at);
     if (at != GNP_NEVER && (!l->draining || at < l->drain_at)) {
         gni_loop_drain(l, at);

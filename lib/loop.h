@@ -75,6 +75,7 @@ struct gn_loop {
     gnp_atomic32 load; /* open and on their way here, for the balancer */
     gnp_thread thread;
     int watching; /* for signals */
+    int woken;    /* by somebody, in this turn */
     int started; /* its thread runs or has run */
     int status;  /* of its start; then why it ended */
     gnp_event events[GNI_LOOP_EVENTS];

@@ -104,8 +104,6 @@ int gni_segq_append(gni_segq *q, gni_segpool *p, const void *data, size_t n)
 
     if (n == 0)
         return GN_OK;
-    if (n > SIZE_MAX - q->bytes)
-        return GN_ENOMEM;
     if (n > room) {
         fresh = list_take(p, (n - room - 1) / SEG_DATA + 1);
         if (fresh == NULL)

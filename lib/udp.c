@@ -98,9 +98,20 @@ static int queue_has_room(const gni_dgram_queue *q, size_t n)
     return q->count < QUEUE_DATAGRAMS && n <= QUEUE_BYTES - q->used;
 }
 
+/* An IPv6 endpoint for every address reaches IPv4 peers too; the platform maps them (RFC 4291 2.5.5.2). */
+static int family_fits(const gn_conn *c, const gnp_addr *to)
+{
+    const gni_listener *ln = c->listener;
+    int both = ln->scheme == GNI_UDP && ln->addr.family == GNP_FAMILY_IPV6;
+    return to->family == ln->addr.family || (both && to->family == GNP_FAMILY_IPV4);
+}
+
 int gni_udp_send(gn_conn *c, const gnp_addr *to, const gn_iov *iov, unsigned count)
 {
     gni_dgram_queue *q = c->u.dgrams;
+    if (!family_fits(c, to)) {
+        return GN_EINVAL;
+    }
     size_t max = to->family == GNP_FAMILY_IPV4 ? MAX_PAYLOAD_V4 : MAX_PAYLOAD_V6;
     size_t total = 0;
     for (unsigned i = 0; i < count; i++) {

@@ -38,10 +38,13 @@ typedef struct gnp_iov {
 
 /* ------------------------------------------------------ detached sockets */
 
+/* Of sockets that share a port, the first may insist that nobody had it before. */
+enum { GNP_EXCLUSIVE = 0, GNP_SHARED = 1, GNP_SHARED_FIRST = 2 };
+
 typedef struct gnp_sock_opts {
     int backlog;              /* listeners; 0: the system's maximum */
     int reuseaddr;            /* 1: bind during TIME_WAIT */
-    int reuseport;            /* 1: several sockets share the port, the kernel balances */
+    int reuseport;            /* GNP_SHARED: several sockets share the port, the kernel balances */
     int v6only;               /* -1: the system's default, else 0 or 1 */
     int nodelay;              /* 1: TCP_NODELAY, inherited or set on each accepted socket */
     unsigned keepalive_s;     /* 0: off */

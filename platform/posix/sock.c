@@ -27,7 +27,7 @@ static int set_options(int fd, int family, int kind, const gnp_sock_opts *o)
 
     if (ip && o->reuseaddr && set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1) != 0)
         return gnp_px_fail(errno);
-    if (ip && o->reuseport && gnp_px_os_reuseport(fd) != 0)
+    if (ip && o->reuseport == GNP_SHARED && gnp_px_os_reuseport(fd) != 0)
         return gnp_px_fail(errno);
     if (family == GNP_FAMILY_IPV6 && o->v6only >= 0 && set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, o->v6only) != 0)
         return gnp_px_fail(errno);
@@ -90,6 +90,19 @@ static int give_up(gnp_sock *s, int code)
     return code;
 }
 
+/*
+ * The first of several sockets to share a port binds as if it were alone, so that it fails where
+ * somebody else is, and a port that the system picks is a free one; then it lets the others in.
+ */
+static int bind_ip(const gnp_sock *s, const gnp_addr *a, const gnp_sock_opts *o)
+{
+    int r = gnp_px_bind(s, a);
+
+    if (r == GNP_OK && o != NULL && o->reuseport == GNP_SHARED_FIRST && gnp_px_os_reuseport((int)s->os) != 0)
+        r = gnp_px_fail(errno);
+    return r;
+}
+
 int gnp_listen(gnp_sock *out, const gnp_addr *a, const gnp_sock_opts *o, gnp_bound *bound)
 {
     gnp_bound mine;
@@ -103,7 +116,7 @@ int gnp_listen(gnp_sock *out, const gnp_addr *a, const gnp_sock_opts *o, gnp_bou
     r = gnp_px_socket(out, a->family, GNP_LISTENER, o);
     if (r != GNP_OK)
         return r;
-    r = a->family == GNP_FAMILY_UNIX ? gnp_px_bind_path(out, a, bound) : gnp_px_bind(out, a);
+    r = a->family == GNP_FAMILY_UNIX ? gnp_px_bind_path(out, a, bound) : bind_ip(out, a, o);
     if (r == GNP_OK && listen((int)out->os, backlog) != 0)
         r = gnp_px_fail(errno);
     if (r == GNP_OK)
@@ -121,7 +134,7 @@ int gnp_dgram_open(gnp_sock *out, const gnp_addr *a, const gnp_sock_opts *o)
     r = gnp_px_socket(out, a->family, GNP_DGRAM, o);
     if (r != GNP_OK)
         return r;
-    r = gnp_px_bind(out, a);
+    r = bind_ip(out, a, o);
     return r == GNP_OK ? GNP_OK : give_up(out, r);
 }
 
