@@ -137,7 +137,12 @@ GN_API void gn_log_set_level(gn_log_level level);
 
 /* ------------------------------------------------------------- addresses */
 
-typedef enum gn_family { GN_FAMILY_NONE = 0, GN_FAMILY_IPV4 = 4, GN_FAMILY_IPV6 = 6, GN_FAMILY_UNIX = 1 } gn_family;
+typedef enum gn_family {
+    GN_FAMILY_NONE = 0,
+    GN_FAMILY_UNIX = 1,
+    GN_FAMILY_IPV4 = 4,
+    GN_FAMILY_IPV6 = 6
+} gn_family;
 
 /* A network address.  Copy it freely; read it through the functions below. */
 typedef struct gn_addr {
@@ -297,7 +302,8 @@ GN_API int gn_run(const char *addr, const gn_handler *handler, void *user, const
 /* [setup] Makes an engine.  handler is borrowed until gn_engine_destroy; options
  * are copied and may be NULL.  GN_EINVAL: an option is absurd; GN_ENOENT: no such
  * poller; GN_ENOTSUP: that poller does not work here; GN_ENOMEM. */
-GN_API int gn_engine_create(gn_engine **out, const gn_handler *handler, void *user, const gn_options *options);
+GN_API int gn_engine_create(gn_engine **out, const gn_handler *handler, void *user,
+                            const gn_options *options);
 
 /* [setup] Binds and listens at once.  Call it once per address, in any mixture of
  * schemes.  A Unix path is removed first only if it is a socket that nobody serves;

@@ -256,7 +256,8 @@ static void settle(gn_conn *c)
 
 void gni_conn_settle(gn_conn *c)
 {
-    if (c->state == GNI_CONN_OPEN && c->u.out.bytes == 0 && c->inbound.buf == NULL && (c->flags & UNSETTLED) == 0) {
+    if (c->state == GNI_CONN_OPEN && c->u.out.bytes == 0 && c->inbound.buf == NULL &&
+        (c->flags & UNSETTLED) == 0) {
         return;
     }
     settle(c);

@@ -64,7 +64,7 @@ static int first_open(gni_listener *ln, gni_endpoint *ep, const gnp_sock_opts *s
 {
     int both = ep->any && (ep->scheme == GNI_TCP || ep->scheme == GNI_UDP);
     if (both && gnp_has_ipv6()) {
-        gnp_addr v6 = {0};
+        gnp_addr v6 = { 0 };
         v6.family = GNP_FAMILY_IPV6;
         v6.port = ep->addr.port;
         int rc = socket_open(ln, &ln->socks[0], &v6, so);
@@ -111,7 +111,8 @@ static int sockets_open(gni_listener *ln, gni_endpoint *ep, const gn_options *o,
     return rc;
 }
 
-int gni_listener_open(gni_listener **out, const char *url, unsigned index, const gn_options *o, unsigned loops)
+int gni_listener_open(gni_listener **out, const char *url, unsigned index, const gn_options *o,
+                      unsigned loops)
 {
     gni_endpoint ep;
     int rc = gni_endpoint_parse(url, &ep);
@@ -279,7 +280,8 @@ void gni_acceptor_event(gni_acceptor *a, const gnp_event *ev)
     if ((ev->what & GNP_EV_CLOSED) != 0) {
         l->late--;
     }
-    for (int i = 0; i < ACCEPT_BATCH && a->state == GNI_ACCEPTOR_ATTACHED && !gni_engine_stopping(l->engine); i++) {
+    for (int i = 0; i < ACCEPT_BATCH && a->state == GNI_ACCEPTOR_ATTACHED && !gni_engine_stopping(l->engine);
+         i++) {
         gnp_sock s;
         gnp_addr peer;
         int rc = gnp_accept(l->poller, &a->sock, &s, &peer);

@@ -36,7 +36,8 @@ typedef struct gni_acceptor {
 } gni_acceptor;
 
 /* Parses, binds and listens.  GN_* as gn_engine_listen. */
-int gni_listener_open(gni_listener **out, const char *url, unsigned index, const gn_options *o, unsigned loops);
+int gni_listener_open(gni_listener **out, const char *url, unsigned index, const gn_options *o,
+                      unsigned loops);
 void gni_listener_close(gni_listener *ln);
 void gni_listener_free(gni_listener *ln);
 

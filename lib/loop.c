@@ -84,7 +84,8 @@ int gni_loop_post_to(gn_loop *l, gni_task *t)
 
 int gni_loop_is(const gn_loop *l, gn_handle h)
 {
-    return GNI_HANDLE_SLOT(h) == l->slot && GNI_HANDLE_INDEX(h) == GNI_LOOP_INDEX && GNI_HANDLE_GEN(h) == l->gen;
+    return GNI_HANDLE_SLOT(h) == l->slot && GNI_HANDLE_INDEX(h) == GNI_LOOP_INDEX &&
+           GNI_HANDLE_GEN(h) == l->gen;
 }
 
 gn_loop *gn_loop_current(void)
@@ -94,7 +95,8 @@ gn_loop *gn_loop_current(void)
 
 gn_handle gn_loop_handle(const gn_loop *l)
 {
-    return l == NULL || l->magic != GNI_LOOP_MAGIC ? GN_HANDLE_NONE : GNI_HANDLE(l->slot, GNI_LOOP_INDEX, l->gen);
+    return l == NULL || l->magic != GNI_LOOP_MAGIC ? GN_HANDLE_NONE
+                                                   : GNI_HANDLE(l->slot, GNI_LOOP_INDEX, l->gen);
 }
 
 unsigned gn_loop_index(const gn_loop *l)
@@ -298,7 +300,7 @@ static int loop_setup(gn_loop *l)
 {
     const gn_engine *e = l->engine;
     const gn_options *o = &e->options;
-    gnp_poller_config config = {0};
+    gnp_poller_config config = { 0 };
     config.name = e->poller_name;
     config.edge = o->edge_triggered;
     config.read_buffer = o->read_buffer;
@@ -331,7 +333,7 @@ static int loop_setup(gn_loop *l)
 static void tasks_refuse(gn_loop *l)
 {
     gni_task *late = gni_mailbox_close(l->box);
-    gni_task *lists[2] = {l->backlog, late};
+    gni_task *lists[2] = { l->backlog, late };
     l->backlog = NULL;
     for (int i = 0; i < 2; i++) {
         for (gni_task *t = lists[i]; t != NULL;) {

@@ -128,7 +128,7 @@ static int stage_piece(gn_conn *c, const unsigned char *p, size_t n, int *hot)
         }
     }
     if (c->u.out.bytes > 0) { /* sending early has filled the system's buffer */
-        gnp_iov one = {p, n};
+        gnp_iov one = { p, n };
         return queue_append(c, &one, 1, 0);
     }
     if (n >= GNI_BORROW_MIN && gni_out_is_lent(l, p, n)) {
@@ -162,7 +162,7 @@ static int queue_write(gn_conn *c, const gn_iov *iov, unsigned count)
     if (count == 1) {
         return gni_segq_append(q, pool, iov[0].base, iov[0].len);
     }
-    gni_segq aside = {NULL, NULL, 0};
+    gni_segq aside = { NULL, NULL, 0 };
     for (unsigned i = 0; i < count; i++) {
         int rc = iov[i].len == 0 ? GN_OK : gni_segq_append(&aside, pool, iov[i].base, iov[i].len);
         if (rc != GN_OK) {

@@ -15,9 +15,9 @@ typedef struct op {
     gn_handle h;
     gn_done done;
     void *arg;
-    size_t size;   /* of this allocation */
-    size_t len;    /* of data */
-    gn_addr to;    /* gn_send_to only */
+    size_t size; /* of this allocation */
+    size_t len;  /* of data */
+    gn_addr to;  /* gn_send_to only */
     unsigned char data[];
 } op;
 

@@ -13,7 +13,7 @@
 /* What waits to be sent by one endpoint.  64 a system call is where recvmmsg and sendmmsg stop
  * getting cheaper; the bytes hold two datagrams of the largest size. */
 #define QUEUE_DATAGRAMS 64u
-#define QUEUE_BYTES (128u * 1024u)
+#define QUEUE_BYTES     (128u * 1024u)
 
 /* The largest payload: 65,535 less the UDP head (RFC 768), over IPv4 less its head too (RFC 791). */
 #define MAX_PAYLOAD_V4 65507u

@@ -12,7 +12,8 @@ int gni_udp_open(gn_loop *l, gnp_sock *s, gni_listener *ln);
 
 void gni_udp_event(gn_conn *c, const gnp_event *ev);
 
-/* Queues one datagram.  GN_EINVAL (an address that it cannot reach), GN_EMSGSIZE, GN_EAGAIN (queue full), GN_ENOMEM. */
+/* Queues one datagram.  GN_EINVAL (an address that it cannot reach), GN_EMSGSIZE, GN_EAGAIN (the
+ * queue is full). */
 int gni_udp_send(gn_conn *c, const gnp_addr *to, const gn_iov *iov, unsigned count);
 
 /* Sends what is queued. */
