@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 tool_tests = \
 	%D%/install-check \
+	%D%/script-check \
 	%D%/symbol-check \
 	%D%/version-check
 TESTS += $(tool_tests)
