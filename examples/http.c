@@ -55,7 +55,7 @@ struct request {
 struct worker {
     uint64_t date_until;  /* gn_now when the date below is too old */
     char date[30];        /* "Sun, 06 Nov 1994 08:49:37 GMT" */
-    struct request fresh; /* the request that is parsed when none is pending */
+    struct request fresh; /* parsed into when none is held; reset whenever no callback runs */
     struct request *spare;
     unsigned spare_count;
     size_t out_length;
@@ -120,10 +120,20 @@ static void date_refresh(struct worker *w)
 
 /* --------------------------------------------------------------- answers */
 
+struct text {
+    const char *p;
+    size_t n;
+};
+
+#define TEXT(literal) {literal, sizeof(literal) - 1}
+
+static const struct text type_plain = TEXT("text/plain"), type_json = TEXT("application/json"),
+                         type_bytes = TEXT("application/octet-stream");
+
 /* An answer is put together from its parts for every request, as TechEmpower asks. */
 struct answer {
     unsigned status;
-    const char *type;  /* Content-Type */
+    struct text type;  /* Content-Type */
     const char *allow; /* Allow, or NULL */
     const char *body;
     size_t length;
@@ -170,7 +180,7 @@ static char *put_head(char *p, const struct worker *w, const struct answer *a, i
     p = PUT(p, "Server: gannet\r\nDate: ");
     memcpy(p, w->date, 29);
     p = PUT(p + 29, "\r\nContent-Type: ");
-    p = put_text(p, a->type);
+    p = (char *)memcpy(p, a->type.p, a->type.n) + a->type.n;
     p = PUT(p, "\r\nContent-Length: ");
     p = put_size(p, a->length);
     if (a->allow) {
@@ -259,7 +269,7 @@ static void get_json(struct answer *a, const struct request *r, char *scratch)
     (void)r;
     p = put_json_string(p, object.message);
     *p++ = '}';
-    a->type = "application/json";
+    a->type = type_json;
     a->body = scratch;
     a->length = (size_t)(p - scratch);
 }
@@ -267,7 +277,7 @@ static void get_json(struct answer *a, const struct request *r, char *scratch)
 static void post_echo(struct answer *a, const struct request *r, char *scratch)
 {
     (void)scratch;
-    a->type = "application/octet-stream";
+    a->type = type_bytes;
     a->body = r->body;
     a->length = r->body_length;
 }
@@ -332,7 +342,7 @@ static unsigned head_status(const http_parser *h, const struct route *route)
 static int request_answer(struct worker *w, gn_conn *c, const struct request *r)
 {
     const http_parser *h = &r->parser;
-    struct answer a = {.status = 200, .type = "text/plain", .body = "", .length = 0};
+    struct answer a = {.status = 200, .type = type_plain, .body = "", .length = 0};
     int keep = !r->last && http_keeps_alive(h);
     unsigned status = head_status(h, r->route);
     char scratch[256];
@@ -349,7 +359,7 @@ static int request_answer(struct worker *w, gn_conn *c, const struct request *r)
 /* Answers one that the parser has refused. */
 static void request_refuse(struct worker *w, gn_conn *c, const struct request *r)
 {
-    struct answer a = {.type = "text/plain"};
+    struct answer a = {.type = type_plain};
 
     answer_error(&a, r->parser.status);
     answer_send(w, c, &r->parser, &a, 0);
@@ -462,7 +472,7 @@ static http_step request_advance(struct worker *w, gn_conn *c, struct request *r
 }
 
 /* The request that came in part gets memory of its own until the rest is there. */
-static struct request *request_hold(struct worker *w, gn_conn *c)
+static struct request *request_hold(const struct server *s, struct worker *w, gn_conn *c)
 {
     struct request *r = w->spare;
 
@@ -475,6 +485,7 @@ static struct request *request_hold(struct worker *w, gn_conn *c)
     *r = w->fresh;
     w->fresh.own = NULL; /* it moved */
     w->fresh.own_size = 0;
+    request_reset(s, &w->fresh);
     gn_conn_set_context(c, r);
     return r;
 }
@@ -500,9 +511,9 @@ static struct worker *worker_of(const struct server *s, const gn_conn *c)
 }
 
 /* Answers all requests that the n bytes at p complete.  *at: bytes dealt with.  1: go on. */
-static int serve(const struct server *s, gn_conn *c, struct request *r, const char *p, size_t n, size_t *at)
+static int serve(const struct server *s, struct worker *w, gn_conn *c, struct request *r, const char *p,
+                 size_t n, size_t *at)
 {
-    struct worker *w = worker_of(s, c);
     int open = 1;
 
     while (open && *at < n) {
@@ -531,12 +542,12 @@ static gn_action on_traffic(gn_conn *c, void *user)
     int open;
 
     date_refresh(w);
-    if (!held)
-        request_reset(s, r);
-    open = serve(s, c, r, p, n, &at);
+    open = serve(s, w, c, r, p, n, &at);
     if (open && (at < n || r->in_body)) { /* a request came in part */
-        if (!held && (r = request_hold(w, c)) == NULL)
+        if (!held && (r = request_hold(s, w, c)) == NULL) {
+            request_reset(s, &w->fresh);
             return GN_CLOSE;
+        }
         if (!r->armed)
             gn_conn_set_read_deadline(c, s->request_s * SECOND);
         r->armed = 1;
@@ -566,7 +577,11 @@ static gn_action on_boot(gn_engine *e, void *user)
 
     s->worker_count = gn_engine_loop_count(e);
     s->workers = calloc(s->worker_count, sizeof *s->workers);
-    return s->workers ? common_on_boot(e, user) : GN_SHUTDOWN;
+    if (!s->workers)
+        return GN_SHUTDOWN;
+    for (unsigned i = 0; i < s->worker_count; i++)
+        request_reset(s, &s->workers[i].fresh);
+    return common_on_boot(e, user);
 }
 
 static void on_shutdown(gn_engine *e, void *user)

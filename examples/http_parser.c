@@ -18,18 +18,19 @@ enum phase {
 enum field { FIELD_OTHER, FIELD_HOST, FIELD_LENGTH, FIELD_CODING, FIELD_CONNECTION, FIELD_EXPECT };
 
 /* What a byte may be part of (RFC 9110 5.6.2, RFC 3986 2, RFC 9110 5.5).
- * T token, R request target (visible ASCII without '#'), H host name, V field value. */
-enum { T = 1, R = 2, H = 4, V = 8 };
+ * T token, R request target (visible ASCII without '#'), H host name, V field value,
+ * P target up to the query (R without '?'). */
+enum { T = 1, R = 2, H = 4, V = 8, P = 16 };
 
 static const uint8_t class[256] = {
      0,  0,  0,  0,  0,  0,  0,  0,  0,  8,  0,  0,  0,  0,  0,  0,
      0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,
-     8, 15, 10,  9, 15, 15, 15, 15, 14, 14, 15, 15, 14, 15, 15, 10, /*  !"#$%&'()*+,-./ */
-    15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 10, 14, 10, 14, 10, 10, /* 0123456789:;<=>? */
-    10, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, /* @ABCDEFGHIJKLMNO */
-    15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 10, 10, 10, 11, 15, /* PQRSTUVWXYZ[\]^_ */
-    11, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, /* `abcdefghijklmno */
-    15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 10, 11, 10, 15,  0, /* pqrstuvwxyz{|}~  */
+     8, 31, 26,  9, 31, 31, 31, 31, 30, 30, 31, 31, 30, 31, 31, 26, /*  !"#$%&'()*+,-./ */
+    31, 31, 31, 31, 31, 31, 31, 31, 31, 31, 26, 30, 26, 30, 26, 10, /* 0123456789:;<=>? */
+    26, 31, 31, 31, 31, 31, 31, 31, 31, 31, 31, 31, 31, 31, 31, 31, /* @ABCDEFGHIJKLMNO */
+    31, 31, 31, 31, 31, 31, 31, 31, 31, 31, 31, 26, 26, 26, 27, 31, /* PQRSTUVWXYZ[\]^_ */
+    27, 31, 31, 31, 31, 31, 31, 31, 31, 31, 31, 31, 31, 31, 31, 31, /* `abcdefghijklmno */
+    31, 31, 31, 31, 31, 31, 31, 31, 31, 31, 31, 26, 27, 26, 31,  0, /* pqrstuvwxyz{|}~  */
      8,  8,  8,  8,  8,  8,  8,  8,  8,  8,  8,  8,  8,  8,  8,  8,
      8,  8,  8,  8,  8,  8,  8,  8,  8,  8,  8,  8,  8,  8,  8,  8,
      8,  8,  8,  8,  8,  8,  8,  8,  8,  8,  8,  8,  8,  8,  8,  8,
@@ -62,25 +63,40 @@ static int same(const uint8_t *p, size_t n, const char *lower)
     return 1;
 }
 
-/* 1 if none of 8 bytes is a control character (below 0x20, or 0x7f).  The usual test of all bytes
- * of a word at once: a byte below n borrows into its top bit. */
-static int word_is_text(const uint8_t *p)
+/* Eight bytes at once.  Subtracting or adding sets the top bit of a byte that is out of range;
+ * a carry from its neighbour may set it too, so 0 only means "look at each byte". */
+#define EACH(c) (UINT64_C(0x0101010101010101) * (c))
+
+static uint64_t word_at(const uint8_t *p)
 {
-    const uint64_t ones = 0x0101010101010101u, tops = 0x8080808080808080u;
-    uint64_t w, del;
+    uint64_t w;
 
     memcpy(&w, p, sizeof w);
-    del = w ^ (ones * 0x7f);
-    return ((((w - ones * 0x20) & ~w) | ((del - ones) & ~del)) & tops) == 0;
+    return w;
 }
 
-/* The first position from pos on that cannot be in a field value, or end. */
+/* All are at least 0x20 and none is 0x7f: part of any value, without a look at the table. */
+static int word_is_text(uint64_t w)
+{
+    return (((w - EACH(0x20)) | (w + EACH(1))) & ~w & EACH(0x80)) == 0;
+}
+
+/* All are within 0x21 and 0x7e and none is '#' or '?'. */
+static int word_is_path(uint64_t w)
+{
+    uint64_t hash = (w ^ EACH('#')) - EACH(1), query = (w ^ EACH('?')) - EACH(1);
+
+    return (((w - EACH(0x21)) | (w + EACH(1)) | hash | query | w) & EACH(0x80)) == 0;
+}
+
+/* The first position from pos on that cannot be in a field value, or end.  A word that fails
+ * is looked at byte by byte, for it may hold a tab; then words go on. */
 static size_t text_end(const uint8_t *p, size_t pos, size_t end)
 {
     for (;;) {
         size_t stop;
 
-        while (end - pos >= 8 && word_is_text(p + pos))
+        while (end - pos >= 8 && word_is_text(word_at(p + pos)))
             pos += 8;
         stop = end - pos >= 8 ? pos + 8 : end;
         while (pos < stop && (class[p[pos]] & V))
@@ -106,7 +122,8 @@ static uint8_t method_find(const uint8_t *p, size_t n)
     return HTTP_METHOD_OTHER;
 }
 
-/* host [":" port], RFC 9110 7.2.  Empty is a host too.  need_port: as CONNECT asks. */
+/* host [":" port], RFC 9110 7.2.  Empty is a host too.  need_port: as CONNECT asks.  p[n] is a
+ * byte of the head that cannot be part of it (a space, CR, '/' or '?'), so that scans stop there. */
 static int host_valid(const uint8_t *p, size_t n, int need_port)
 {
     size_t i = 0;
@@ -119,14 +136,14 @@ static int host_valid(const uint8_t *p, size_t n, int need_port)
             return 0;
         i++;
     } else {
-        while (i < n && (class[p[i]] & H))
+        while (class[p[i]] & H)
             i++;
     }
     if (i == n)
         return !need_port;
     if (p[i++] != ':' || n - i > 5 || (need_port && (i == n || i == 1)))
         return 0;
-    while (i < n && p[i] >= '0' && p[i] <= '9')
+    while (p[i] >= '0' && p[i] <= '9')
         i++;
     return i == n;
 }
@@ -153,6 +170,12 @@ static http_step method_parse(http_parser *h, const uint8_t *p, size_t end)
 {
     size_t pos = h->pos, start = h->start;
 
+    if (pos == start && end - start >= 4 && memcmp(p + start, "GET ", 4) == 0) {
+        h->method = HTTP_METHOD_GET; /* what most clients send */
+        h->pos = h->start = (uint16_t)(start + 4);
+        h->phase = TARGET;
+        return HTTP_DONE;
+    }
     while (pos < end && (class[p[pos]] & T) && pos - start <= HTTP_METHOD_MAX)
         pos++;
     if (pos - start > HTTP_METHOD_MAX)
@@ -172,6 +195,14 @@ static http_step target_parse(http_parser *h, const uint8_t *p, size_t end)
 {
     size_t pos = h->pos;
 
+    if (h->query == 0) {
+        while (end - pos >= 8 && word_is_path(word_at(p + pos)))
+            pos += 8;
+        while (pos < end && (class[p[pos]] & P))
+            pos++;
+        if (pos < end && p[pos] == '?')
+            h->query = (uint16_t)pos;
+    }
     while (pos < end && (class[p[pos]] & R))
         pos++;
     h->pos = (uint16_t)pos;
@@ -186,13 +217,10 @@ static http_step target_parse(http_parser *h, const uint8_t *p, size_t end)
     return HTTP_DONE;
 }
 
-static void path_set(http_parser *h, const uint8_t *p, size_t from)
+static void path_set(http_parser *h, size_t from)
 {
-    size_t end = (size_t)h->target + h->target_length;
-    const uint8_t *query = memchr(p + from, '?', end - from);
-
     h->path = (uint16_t)from;
-    h->path_length = (uint16_t)((query ? (size_t)(query - p) : end) - from);
+    h->path_length = (uint16_t)((h->query ? h->query : h->target + h->target_length) - from);
 }
 
 /* http://host[:port][/path][?query]: RFC 9112 3.2.2 bids every server to take it. */
@@ -214,7 +242,7 @@ static int target_absolute(http_parser *h, const uint8_t *p)
     if (pos == end && h->method == HTTP_METHOD_OPTIONS)
         h->flags |= HTTP_ASTERISK;
     else if (pos < end && p[pos] == '/')
-        path_set(h, p, pos);
+        path_set(h, pos);
     return 1;
 }
 
@@ -225,7 +253,7 @@ static int target_valid(http_parser *h, const uint8_t *p)
     if (h->method == HTTP_METHOD_CONNECT)
         return host_valid(t, h->target_length, 1);
     if (t[0] == '/') {
-        path_set(h, p, h->target);
+        path_set(h, h->target);
         return 1;
     }
     if (h->target_length == 1 && t[0] == '*' && h->method == HTTP_METHOD_OPTIONS) {
@@ -235,26 +263,30 @@ static int target_valid(http_parser *h, const uint8_t *p)
     return target_absolute(h, p);
 }
 
+/* HTTP/1.x; x above 1 is taken as 1, for that is the latest that this parser knows (RFC 9110 2.5). */
 static http_step version_parse(http_parser *h, const uint8_t *p, size_t end)
 {
     static const char pattern[10] = {'H', 'T', 'T', 'P', '/', '0', '.', '0', '\r', '\n'}; /* 0: a digit */
     size_t start = h->start, pos = h->pos;
 
-    if (pos == start && end - start >= sizeof pattern && memcmp(p + start, "HTTP/1.1\r\n", 10) == 0)
-        pos += sizeof pattern; /* what all clients send */
-    for (; pos < end && pos < start + sizeof pattern; pos++) {
-        char want = pattern[pos - start];
+    if (end - start >= sizeof pattern && memcmp(p + start, "HTTP/1.1\r\n", 10) == 0) {
+        h->minor = 1; /* what all clients send */
+        pos = start + sizeof pattern;
+    } else {
+        for (; pos < end && pos < start + sizeof pattern; pos++) {
+            char want = pattern[pos - start];
 
-        if (want == '0' ? p[pos] < '0' || p[pos] > '9' : p[pos] != (uint8_t)want)
-            return fail(h, 400);
+            if (want == '0' ? p[pos] < '0' || p[pos] > '9' : p[pos] != (uint8_t)want)
+                return fail(h, 400);
+        }
+        h->pos = (uint16_t)pos;
+        if (pos < start + sizeof pattern)
+            return HTTP_MORE;
+        if (p[start + 5] != '1')
+            return fail(h, 505);
+        h->minor = p[start + 7] != '0';
     }
-    h->pos = (uint16_t)pos;
-    if (pos < start + sizeof pattern)
-        return HTTP_MORE;
-    if (p[start + 5] != '1')
-        return fail(h, 505);
-    h->minor = p[start + 7] != '0';
-    h->start = h->pos;
+    h->pos = h->start = (uint16_t)pos;
     h->phase = NAME;
     return target_valid(h, p) ? HTTP_DONE : fail(h, 400);
 }

@@ -78,6 +78,7 @@ typedef struct http_parser {
     uint8_t digits;          /* of a chunk size */
     uint16_t pos;            /* bytes of the head looked at */
     uint16_t start;          /* offset of the token that pos is in */
+    uint16_t query;          /* offset of the target's '?', or 0 */
     uint16_t extra;          /* bytes of chunk extensions, or of the trailer */
     uint64_t left;           /* bytes of the body, or of the chunk, to come */
     uint64_t got;            /* bytes of a chunked body so far */
