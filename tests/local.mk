@@ -23,21 +23,24 @@ check-programs:
 	@$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(check_PROGRAMS)'
 .PHONY: check-programs
 
-# Each of these configures a build of its own below this one.
+# Each of these configures a build of its own below this one.  What runs slower does less and has
+# longer time-outs.
 subbuild = CC='$(CC)' CFLAGS='-g -O1' $(SHELL) $(top_srcdir)/tests/tools/subbuild '$(top_srcdir)'
+slowly = $(SHELL) $(abs_top_srcdir)/tests/tools/slowly
 
 check-valgrind:
 	@$(subbuild) sub/valgrind
-	@cd sub/valgrind && $(SHELL) $(abs_top_srcdir)/tests/tools/with-valgrind $(MAKE) $(AM_MAKEFLAGS) check-programs
+	@cd sub/valgrind && $(slowly) 0.1 10 $(SHELL) $(abs_top_srcdir)/tests/tools/with-valgrind \
+		$(MAKE) $(AM_MAKEFLAGS) check-programs
 check-asan:
 	@$(subbuild) sub/asan --enable-sanitize=address
-	@cd sub/asan && $(MAKE) $(AM_MAKEFLAGS) check-programs
+	@cd sub/asan && $(slowly) 0.5 4 $(MAKE) $(AM_MAKEFLAGS) check-programs
 check-ubsan:
 	@$(subbuild) sub/ubsan --enable-sanitize=undefined
-	@cd sub/ubsan && $(MAKE) $(AM_MAKEFLAGS) check-programs
+	@cd sub/ubsan && $(slowly) 0.5 4 $(MAKE) $(AM_MAKEFLAGS) check-programs
 check-tsan:
 	@$(subbuild) sub/tsan --enable-sanitize=thread
-	@cd sub/tsan && $(MAKE) $(AM_MAKEFLAGS) check-programs
+	@cd sub/tsan && $(slowly) 0.25 8 $(MAKE) $(AM_MAKEFLAGS) check-programs
 coverage:
 	@$(subbuild) sub/coverage --enable-coverage CFLAGS=-g
 	@cd sub/coverage && $(MAKE) $(AM_MAKEFLAGS) check-programs

@@ -10,6 +10,7 @@ EXTRA_DIST += \
 	%D%/count-tests \
 	%D%/coverage \
 	%D%/run-test \
+	%D%/slowly \
 	%D%/subbuild \
 	%D%/with-valgrind \
 	%D%/symbols.txt
