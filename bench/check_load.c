@@ -450,7 +450,8 @@ START_TEST(reply_malformed_is_bad)
 {
     static const char *const bad[] = {
         "hello\r\n", "HTTP/2.0 200 OK\r\n", "HTTP/1.2 200 OK\r\n", "HTTP/1.1 20 OK\r\n", "HTTP/1.1 2000\r\n",
-        "HTTP/1.1 099 x\r\n", "HTTP/1.1  200 OK\r\n", "HTTP/1.1 200 OK\n", "\r\n", "\n", "http/1.1 200 OK\r\n",
+        "HTTP/1.1 099 x\r\n", "HTTP/1.1  200 OK\r\n", "HTTP/1.1 200 OK\n", "\r\n", "\n",
+        "http/1.1 200 OK\r\n",
         OK_HEAD "NoColon\r\n", OK_HEAD ": x\r\n", OK_HEAD "A b: c\r\n", OK_HEAD "A : c\r\n",
         OK_HEAD "A: b\n", OK_HEAD "Content-Length: \r\n", OK_HEAD "Content-Length: -1\r\n",
         OK_HEAD "Content-Length: 5x\r\n", OK_HEAD "Content-Length: 1234567890123456789\r\n",

@@ -93,7 +93,8 @@ typedef struct load_result {
 } load_result;
 
 /* Runs the load to its end, which comes at the latest after connect limit + warmup + duration +
- * timeout.  GNP_EINVAL, GNP_ENOMEM, GNP_EMFILE (descriptor limit), GNP_AGAIN (no thread), or result->fatal. */
+ * timeout.  GNP_EINVAL, GNP_ENOMEM, GNP_EMFILE (descriptor limit), GNP_AGAIN (no thread), or
+ * result->fatal. */
 int load_run(const load_config *config, load_result *result);
 
 uint64_t load_errors(const load_result *r);

@@ -4,8 +4,8 @@
 
 noinst_LTLIBRARIES += %D%/libload.la
 %C%_libload_la_SOURCES = \
-	%D%/hdr.c %D%/hdr.h %D%/load.c %D%/load.h %D%/reply.c %D%/reply.h %D%/schedule.h \
-	%D%/worker.c %D%/worker.h
+	%D%/conn.c %D%/hdr.c %D%/hdr.h %D%/load.c %D%/load.h %D%/reply.c %D%/reply.h \
+	%D%/schedule.h %D%/worker.c %D%/worker.h
 %C%_libload_la_LIBADD = libcore.la libplatform.la $(LIBM)
 
 noinst_PROGRAMS += %D%/gannet-load

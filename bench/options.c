@@ -325,8 +325,8 @@ static int make_request(options *o, const char *text, const char *path)
     if (f->job == LOAD_ECHO)
         return path == NULL || complain("either --http or --echo");
     host = f->target.family == GNP_FAMILY_UNIX ? "localhost" : host != NULL ? host + 3 : text;
-    n = snprintf(o->request, sizeof o->request, "GET %s HTTP/1.1\r\nHost: %s\r\n%s\r\n", path != NULL ? path : "/",
-                 host, f->reconnect ? "Connection: close\r\n" : "");
+    n = snprintf(o->request, sizeof o->request, "GET %s HTTP/1.1\r\nHost: %s\r\n%s\r\n",
+                 path != NULL ? path : "/", host, f->reconnect ? "Connection: close\r\n" : "");
     if (n >= (int)sizeof o->request)
         return complain("the path is too long");
     f->request = o->request;

@@ -75,7 +75,8 @@ static void table_head(FILE *f, const options *o, const load_result *r)
         fprintf(f, "echo of %s", text_bytes(a, (double)c->request_len));
     else
         fprintf(f, "HTTP");
-    fprintf(f, ", %s: %s connection%s", o->target, text_count(a, c->connections), c->connections == 1 ? "" : "s");
+    fprintf(f, ", %s: %s connection%s", o->target, text_count(a, c->connections),
+            c->connections == 1 ? "" : "s");
     if (c->pipeline > 1)
         fprintf(f, ", pipeline %u", c->pipeline);
     if (c->reconnect)
@@ -160,8 +161,9 @@ static void json_latency(FILE *f, const hdr *h)
 {
     size_t i;
 
-    fprintf(f, "  \"latency_ns\": {\"count\": %" PRIu64 ", \"min\": %" PRIu64 ", \"mean\": %.0f, \"stddev\": %.0f",
-            h->count, h->count != 0 ? h->min : 0, hdr_mean(h), hdr_deviation(h));
+    fprintf(f, "  \"latency_ns\": {\"count\": %" PRIu64 ", \"min\": %" PRIu64, h->count,
+            h->count != 0 ? h->min : 0);
+    fprintf(f, ", \"mean\": %.0f, \"stddev\": %.0f", hdr_mean(h), hdr_deviation(h));
     for (i = 0; i < PERCENTILES; i++)
         fprintf(f, ", \"%s\": %" PRIu64, percentiles[i].json, hdr_percentile(h, percentiles[i].percent));
     fprintf(f, ", \"max\": %" PRIu64 "},\n", h->max);

@@ -14,7 +14,8 @@ typedef struct schedule {
     double offset_ns;   /* of its first one */
 } schedule;
 
-static inline void schedule_init(schedule *s, uint64_t start_ns, double rate, unsigned thread, unsigned threads)
+static inline void schedule_init(schedule *s, uint64_t start_ns, double rate, unsigned thread,
+                                 unsigned threads)
 {
     s->start_ns = start_ns;
     s->interval_ns = 1e9 * (double)threads / rate;

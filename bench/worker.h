@@ -83,6 +83,24 @@ typedef struct load_worker {
     gnp_thread thread;
 } load_worker;
 
+#define LOAD_CONNECTING_MAX 128u /* at once and thread, well below common SYN backlogs */
+
+/* conn.c.  Begins to connect; c must be down. */
+void load_conn_open(load_worker *w, load_conn *c, uint64_t now);
+/* Closes it, connected or not; requests that had no answer are forgotten. */
+void load_conn_shut(load_worker *w, load_conn *c, int reset);
+/* 1 if it could take a request now. */
+int load_conn_has_room(const load_worker *w, const load_conn *c, uint64_t now);
+/* It has room: the closed loop begins a request at once, the open loop when one is due. */
+void load_conn_room(load_worker *w, load_conn *c, uint64_t now);
+void load_conn_event(load_worker *w, const gnp_event *e, uint64_t now);
+/* Begins what the schedule has due, as long as a connection has room for it. */
+void load_begin_due(load_worker *w, uint64_t now);
+/* All that was begun since the last turn leaves, one send a connection. */
+void load_flush_dirty(load_worker *w, uint64_t now);
+/* Looks at every connection: too slow ones are cut, lost ones opened again. */
+void load_sweep(load_worker *w, uint64_t now);
+
 /* Runs the thread's share to its end. */
 void load_worker_main(void *worker);
 

@@ -150,6 +150,27 @@ uint64_t server_cpu_ns(const server *s)
     return (uint64_t)t.tv_sec * UINT64_C(1000000000) + (uint64_t)t.tv_nsec;
 }
 
+uint64_t server_user_ticks(const server *s)
+{
+    char path[64], text[512];
+    unsigned long long user = 0;
+    const char *p;
+    size_t n;
+    FILE *f;
+
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)s->pid);
+    f = fopen(path, "r");
+    if (f == NULL)
+        return 0;
+    n = fread(text, 1, sizeof text - 1, f);
+    fclose(f);
+    text[n] = '\0';
+    p = strrchr(text, ')'); /* the name before it may hold anything */
+    if (p == NULL || sscanf(p + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu", &user) != 1)
+        return 0;
+    return user;
+}
+
 /* --------------------------------------------------------------- counting */
 
 static long tracepoint_id(const char *group, const char *name)

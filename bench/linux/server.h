@@ -38,6 +38,9 @@ int server_stop(server *s);
 /* CPU time of all its threads so far. */
 uint64_t server_cpu_ns(const server *s);
 
+/* The part of that outside of the kernel, in clock ticks; sampled, so it needs seconds to mean something. */
+uint64_t server_user_ticks(const server *s);
+
 /* Opens counters of the system calls of its threads.  1, or 0 when the kernel does not let us. */
 int server_count_open(server *s);
 void server_count_close(server *s);

@@ -152,7 +152,8 @@ static http_step skip_body(http_parser *h, const char *p, size_t n, size_t *at)
 
 /* Answers the requests in p until one is partial or the kernel is full.  *at: bytes used;
  * *where the last one stands.  0 if the connection is of no more use. */
-static int serve(struct loop *l, struct conn *c, http_parser *h, int *where, const char *p, size_t n, size_t *at)
+static int serve(struct loop *l, struct conn *c, http_parser *h, int *where, const char *p, size_t n,
+                 size_t *at)
 {
     while (*at < n && !c->closing && c->out == NULL) {
         http_step step = HTTP_DONE;
