@@ -37,11 +37,11 @@ static void live_line(display *d, const load_progress *p, uint64_t now)
 
 static void connecting_line(display *d, const load_progress *p)
 {
-    char conns[TEXT_MAX], errors[TEXT_MAX];
+    char conns[TEXT_MAX], all[TEXT_MAX], errors[TEXT_MAX];
 
-    fprintf(stderr, "%s  connecting: %s of %u, %s errors%s", d->terminal ? "\r" : "",
-            text_count(conns, p->connections), d->o->load.connections, text_count(errors, p->errors),
-            d->terminal ? "\033[K" : "\n");
+    fprintf(stderr, "%s  connecting: %s of %s, %s errors%s", d->terminal ? "\r" : "",
+            text_count(conns, p->connections), text_count(all, d->o->load.connections),
+            text_count(errors, p->errors), d->terminal ? "\033[K" : "\n");
     fflush(stderr);
     d->shown = d->terminal;
 }
