@@ -172,7 +172,9 @@ static const char *below(const char *path, const char *root)
 {
     size_t n = strcmp(root, "/") == 0 ? 0 : strlen(root);
 
-    if (strncmp(path, root, n) != 0 || (path[n] != '/' && path[n] != '\0') || strncmp(path + n, "/..", 3) == 0)
+    if (strncmp(path, root, n) != 0 || (path[n] != '/' && path[n] != '\0'))
+        return "";
+    if (strncmp(path + n, "/..", 3) == 0) /* outside the namespace */
         return "";
     return strcmp(path + n, "/") == 0 ? "" : path + n;
 }

@@ -88,7 +88,7 @@ static inline int gnp_epoll_wait(gnp_poller *p, gnp_event *events, int cap, uint
 
     ep->px.round = events;
     ep->px.round_n = 0;
-    do { /* again only if all was filtered out, which narrows the set, or if the kernel was early */
+    do {
         if (gnp_px_any_ready(&ep->px)) {
             have = gnp_px_begin(&ep->px, events, (unsigned)cap);
             deadline_ns = 0;
@@ -98,8 +98,7 @@ static inline int gnp_epoll_wait(gnp_poller *p, gnp_event *events, int cap, uint
         if (n < 0)
             return n;
         have = gnp_epoll_deliver(ep, n, events, have, translate);
-    } while (have == 0 && !interrupted &&
-             (n > 0 || gnp_px_any_ready(&ep->px) || (deadline_ns != 0 && gnp_now() < deadline_ns)));
+    } while (have == 0 && !interrupted && gnp_px_go_on(&ep->px, n, deadline_ns));
     ep->px.round_n = have;
     return (int)have;
 }

@@ -18,7 +18,8 @@ static uint32_t kernel_bits(unsigned px)
 
 static unsigned px_bits(uint32_t ev)
 {
-    return (ev & EPOLLIN ? PX_IN : 0) | (ev & EPOLLOUT ? PX_OUT : 0) | (ev & (EPOLLHUP | EPOLLERR) ? PX_HUP : 0);
+    return (ev & EPOLLIN ? PX_IN : 0) | (ev & EPOLLOUT ? PX_OUT : 0) |
+           (ev & (EPOLLHUP | EPOLLERR) ? PX_HUP : 0);
 }
 
 /* Has the kernel watch what is wished for, if it does not yet. */

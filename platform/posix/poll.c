@@ -200,7 +200,7 @@ static int poll_wait(gnp_poller *base, gnp_event *events, int cap, uint64_t dead
 
     p->px.round = events;
     p->px.round_n = 0;
-    do { /* again only if all was filtered out, which narrows the set, or if poll was early */
+    do {
         if (gnp_px_any_ready(&p->px)) {
             have = gnp_px_begin(&p->px, events, max);
             deadline_ns = 0;
@@ -211,7 +211,7 @@ static int poll_wait(gnp_poller *base, gnp_event *events, int cap, uint64_t dead
         if (found < 0)
             return gnp_px_fail(errno);
         have = scan(p, found, events, max, have);
-    } while (have == 0 && (found > 0 || gnp_px_any_ready(&p->px) || (deadline_ns != 0 && gnp_now() < deadline_ns)));
+    } while (have == 0 && gnp_px_go_on(&p->px, found, deadline_ns));
     p->px.round_n = have;
     return (int)have;
 }

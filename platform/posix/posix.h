@@ -133,6 +133,14 @@ static inline gnp_event *gnp_px_slot(gnp_event *events, unsigned n, const gnp_so
  * array so that there is room for what the kernel has.  Returns how many. */
 unsigned gnp_px_begin(gnp_px *p, gnp_event *events, unsigned cap);
 
+/* Must a wait that has nothing for the core yet go on?  Yes if all n kernel events were filtered
+ * out, which narrows what the kernel watches, so this ends; if the ready list has had no
+ * turn; or if the kernel was early. */
+static inline int gnp_px_go_on(const gnp_px *p, int n, uint64_t deadline_ns)
+{
+    return n > 0 || gnp_px_any_ready(p) || (deadline_ns != 0 && gnp_now() < deadline_ns);
+}
+
 /* Takes s out of the round and out of the list (clause 6). */
 void gnp_px_forget(gnp_px *p, gnp_sock *s);
 

@@ -44,7 +44,7 @@ static int probe(const gnp_addr *a)
     case ENOENT: return GNP_OK;
     case EACCES:
     case EPERM: return gnp_px_fail(e);
-    default: return gnp_px_fail(EADDRINUSE); /* also EAGAIN, a full queue, and EPROTOTYPE, a datagram socket */
+    default: return gnp_px_fail(EADDRINUSE); /* EAGAIN: a full queue; EPROTOTYPE: for datagrams */
     }
 }
 

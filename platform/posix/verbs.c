@@ -14,8 +14,10 @@ _Static_assert(sizeof(gnp_iov) == sizeof(struct iovec), "gnp_iov is an iovec");
 _Static_assert(offsetof(gnp_iov, base) == offsetof(struct iovec, iov_base), "gnp_iov is an iovec");
 _Static_assert(offsetof(gnp_iov, len) == offsetof(struct iovec, iov_len), "gnp_iov is an iovec");
 
-#define IOV_BATCH 1024u           /* IOV_MAX of Linux, macOS and the BSDs */
-#define BYTES_BATCH ((size_t)1 << 30) /* Linux cuts a call at 2 GiB less a page, which would look like a full socket */
+#define IOV_BATCH 1024u /* IOV_MAX of Linux, macOS and the BSDs */
+
+/* Linux cuts a call at 2 GiB less a page, which would look like a full socket. */
+#define BYTES_BATCH ((size_t)1 << 30)
 
 void gnp_px_adopt(gnp_sock *s, unsigned interest)
 {

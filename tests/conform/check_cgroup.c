@@ -94,7 +94,7 @@ END_TEST
 
 #define V1_MOUNTS(root) \
     ROOT_MOUNT "40 22 0:30 " root " /sys/fs/cgroup/cpu\\040set rw - cgroup cgroup rw,cpuset\n" \
-               "41 22 0:31 " root " /sys/fs/cgroup/cpu,cpuacct rw shared:3 master:4 - cgroup cgroup rw,cpu,cpuacct\n"
+               "41 22 0:31 " root " /sys/fs/cgroup/cpu,cpuacct rw shared:3 - cgroup c rw,cpu,cpuacct\n"
 
 START_TEST(version_1)
 {
@@ -146,7 +146,7 @@ END_TEST
 START_TEST(both_versions_and_odd_names)
 {
     static const file hybrid[] = { { GROUP, "3:cpu:/a\n0::/b\n" },
-                                   { MOUNTS, V2_MOUNT "41 22 0:31 / /mnt/x\\040y rw - cgroup cgroup rw,cpu\n" },
+                                   { MOUNTS, V2_MOUNT "41 22 0:31 / /mnt/x\\040y rw - cgroup c rw,cpu\n" },
                                    { "/sys/fs/cgroup/b/cpu.max", "900000 100000\n" },
                                    { "/mnt/x y/a/cpu.cfs_quota_us", "600000" },
                                    { "/mnt/x y/a/cpu.cfs_period_us", "100000" },
@@ -167,8 +167,7 @@ START_TEST(too_long)
         memset(group, n % 2 != 0 ? 'a' : '/', sizeof(group));
         memcpy(group, "0::/", 4);
         strcpy(group + n, "\n");
-        ck_assert_int_lt(snprintf(mounts, sizeof(mounts), "1 2 3:4 / /%.*s rw - cgroup2 none rw\n", (int)n, group + 4),
-                         (int)sizeof(mounts));
+        snprintf(mounts, sizeof(mounts), "1 2 3:4 / /%.*s rw - cgroup2 none rw\n", (int)n, group + 4);
         ck_assert_uint_eq(cpus(files), 0);
     }
 }

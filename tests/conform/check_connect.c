@@ -184,7 +184,7 @@ START_TEST(connect_from_a_local_address)
 }
 END_TEST
 
-/* The listener's queue of a Unix socket is full: an error at once and no socket left behind, or success later. */
+/* The queue of a Unix listener is full: an error at once and no socket left, or success later. */
 START_TEST(full_unix_queue)
 {
     gnp_sock_opts o = { .v6only = -1, .backlog = 1 };

@@ -71,7 +71,8 @@ END_TEST
 START_TEST(every_option)
 {
     gnp_sock_opts o = { .backlog = 7, .reuseaddr = 1, .v6only = 1, .nodelay = 1, .keepalive_s = 60,
-                        .keepalive_intvl_s = 10, .keepalive_count = 4, .rcvbuf = 1u << 17, .sndbuf = 1u << 17 };
+                        .keepalive_intvl_s = 10, .keepalive_count = 4,
+                        .rcvbuf = 1u << 17, .sndbuf = 1u << 17 };
     gnp_sock l, v4;
     gnp_addr a;
 

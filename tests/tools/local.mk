@@ -2,6 +2,7 @@
 tool_tests = \
 	%D%/install-check \
 	%D%/script-check \
+	%D%/style-check \
 	%D%/symbol-check \
 	%D%/version-check
 TESTS += $(tool_tests)
