@@ -14,6 +14,9 @@
 #define BACKOFF_MIN_NS (UINT64_C(5) * 1000 * 1000)
 #define BACKOFF_MAX_NS (UINT64_C(100) * 1000 * 1000)
 
+/* At the limit of descriptors each one that closes lets one in and starts a new rest: one line is enough. */
+#define LOG_INTERVAL_NS (UINT64_C(10) * 1000 * 1000 * 1000)
+
 /* Who has waited so long in the queue is better told to go than left to wait. */
 #define STARVED_NS (UINT64_C(5) * 1000 * 1000 * 1000)
 
@@ -234,8 +237,11 @@ static void shed(gni_acceptor *a)
 static void backoff_start(gni_acceptor *a, int why)
 {
     gn_loop *l = a->loop;
-    if (a->delay_ns == 0) {
+    if (a->logged == 0 || l->now - a->logged >= LOG_INTERVAL_NS) {
         gni_log(GN_LOG_WARN, "listener %u: accepting rests: %s", a->listener->index, gn_strerror(why));
+        a->logged = l->now;
+    }
+    if (a->delay_ns == 0) {
         a->delay_ns = BACKOFF_MIN_NS;
         a->starved_since = l->now;
     } else {

@@ -32,6 +32,7 @@ typedef struct gni_acceptor {
     gni_timer backoff; /* set while accepting rests for want of descriptors or memory */
     uint64_t delay_ns;
     uint64_t starved_since;
+    uint64_t logged; /* when its rest was last told */
     int state;
 } gni_acceptor;
 
