@@ -128,8 +128,8 @@ static int run_load(const job *j, server *s, window *w)
             return 1;
         bench.disturbed++;
     }
-    fprintf(stderr, "%s, %s: the load failed: %s, %llu errors; or the machine is too busy\n", j->name, s->name,
-            gn_strerror(r), (unsigned long long)load_errors(&result));
+    fprintf(stderr, "%s, %s: the load failed: %s, %llu errors; or the machine is too busy\n", j->name,
+            s->name, gn_strerror(r), (unsigned long long)load_errors(&result));
     return 0;
 }
 
