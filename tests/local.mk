@@ -17,11 +17,15 @@ if !HAVE_CHECK
 endif
 .PHONY: check-library
 
-# The programs only, without the checks of the tree and the scripts.
+# What runs our code: the programs; and with the example servers under real clients.  Not the
+# checks of the tree.
 check-programs:
 	@test -n '$(check_PROGRAMS)' || { echo 'there is no test program' >&2; exit 1; }
 	@$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(check_PROGRAMS)'
-.PHONY: check-programs
+check-running:
+	@test -n '$(check_PROGRAMS)' || { echo 'there is no test program' >&2; exit 1; }
+	@$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(check_PROGRAMS) $(interop_scripts)'
+.PHONY: check-programs check-running
 
 # Each of these configures a build of its own below this one.  What runs slower does less and has
 # longer time-outs.
@@ -34,13 +38,13 @@ check-valgrind:
 		$(MAKE) $(AM_MAKEFLAGS) check-programs
 check-asan:
 	@$(subbuild) sub/asan --enable-sanitize=address
-	@cd sub/asan && $(slowly) 0.5 4 $(MAKE) $(AM_MAKEFLAGS) check-programs
+	@cd sub/asan && $(slowly) 0.5 4 $(MAKE) $(AM_MAKEFLAGS) check-running
 check-ubsan:
 	@$(subbuild) sub/ubsan --enable-sanitize=undefined
-	@cd sub/ubsan && $(slowly) 0.5 4 $(MAKE) $(AM_MAKEFLAGS) check-programs
+	@cd sub/ubsan && $(slowly) 0.5 4 $(MAKE) $(AM_MAKEFLAGS) check-running
 check-tsan:
 	@$(subbuild) sub/tsan --enable-sanitize=thread
-	@cd sub/tsan && $(slowly) 0.25 8 $(MAKE) $(AM_MAKEFLAGS) check-programs
+	@cd sub/tsan && $(slowly) 0.25 8 $(MAKE) $(AM_MAKEFLAGS) check-running
 coverage:
 	@$(subbuild) sub/coverage --enable-coverage CFLAGS=-g
 	@cd sub/coverage && $(MAKE) $(AM_MAKEFLAGS) check-programs
