@@ -371,7 +371,7 @@ static void request_reset(const struct server *s, struct request *r)
 {
     http_parser_init(&r->parser, s->body_max);
     r->in_body = r->armed = r->last = 0;
-    r->body = NULL;
+    r->body = "";
     r->body_length = 0;
     if (r->own) { /* bodies in pieces are rare; their memory is not kept */
         free(r->own);
