@@ -280,7 +280,7 @@ static unsigned connect_all(const cell *c, gn_engine *e, tc_net *net, tc_flow *f
         memset(f, 0, sizeof(*f));
         f->c = tc_connect(net, nt_url(e, i % addresses));
         f->seed = ((uint64_t)seed << 32) + i;
-        f->total = nt_scaled(48 * 1024, 4096) + 977 * i;
+        f->total = nt_scaled(160 * 1024, 8192) + 977 * i;
         f->chunk = f->c->dgram ? 8000 : i % 2 ? 1500 : 40000;
         /* An asynchronous answer may come after the close that the end brings; lifecycle.c
          * tests it with on_eof. */
@@ -294,7 +294,7 @@ static void run_cell(const cell *c, unsigned seed)
 {
     server s;
     tc_flow flows[MOST_CLIENTS];
-    unsigned count = nt_scaled(8, 3), streams;
+    unsigned count = nt_scaled(24, 4), streams;
     gn_options o = options_of(c);
     tc_net *net = tc_net_open();
     gn_engine *e;
