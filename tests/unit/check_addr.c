@@ -223,7 +223,10 @@ END_TEST
 START_TEST(zones_that_look_escaped)
 {
     static const uint32_t scope[] = { 2, 25, 250, 251, 2500, 4294967295u };
+    gn_addr probe;
 
+    if (gn_addr_parse("[fe80::1%77]:1", &probe) != GN_OK)
+        return; /* this system wants the interface to exist */
     for (size_t i = 0; i < sizeof scope / sizeof scope[0]; i++) {
         gnp_addr n;
         gn_addr a, b;
@@ -236,8 +239,8 @@ START_TEST(zones_that_look_escaped)
         n.scope = scope[i];
         gni_addr_set(&a, &n);
         gn_addr_format(&a, text, sizeof text);
-        if (gn_addr_parse(text, &b) == GN_OK) /* else this system wants the interface to exist */
-            ck_assert_msg(gn_addr_equal(&a, &b), "%s", text);
+        ck_assert_msg(gn_addr_parse(text, &b) == GN_OK, "%s", text);
+        ck_assert_msg(gn_addr_equal(&a, &b), "%s", text);
     }
 }
 END_TEST

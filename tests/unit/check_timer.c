@@ -28,7 +28,7 @@ typedef struct model {
     gni_wheel w;
     rng g;
     uint64_t now;
-    uint64_t last; /* tick of the last that fired in this advance */
+    uint64_t last; /* tick of the last that fired since time moved */
     unsigned fired;
     int meddles; /* callbacks set and cancel timers */
     model_timer timer[COUNT];
@@ -130,7 +130,6 @@ static void advance(model *m, unsigned limit)
 
     for (unsigned i = 0; i < COUNT; i++)
         m->timer[i].fresh = 0;
-    m->last = 0;
     m->fired = 0;
     n = gni_wheel_advance(&m->w, m->now, limit, m);
     MUST(n == m->fired);
@@ -178,6 +177,7 @@ static void run_model(uint64_t seed, int meddles)
         }
         check_next(m);
         m->now = ahead(m, bits - 1);
+        m->last = 0;
         advance(m, UINT32_MAX);
         expect_none_due(m);
         check_next(m);
@@ -210,6 +210,7 @@ START_TEST(limited)
         for (unsigned k = 0; k < COUNT; k++)
             model_set(m, &m->timer[k], somewhere(m, bits));
         m->now = ahead(m, bits);
+        m->last = 0; /* and then in order over all calls */
         for (unsigned k = 0; k < COUNT; k++)
             expected += ticks_up(m->timer[k].when) <= m->now / TICK;
         do {
@@ -239,6 +240,7 @@ START_TEST(sleeps_exactly)
         unsigned wakes = 0;
 
         model_set(m, &m->timer[0], when);
+        m->last = 0;
         do {
             uint64_t next = gni_wheel_next(&m->w);
 
@@ -318,16 +320,34 @@ START_TEST(never_and_the_end_of_time)
 
     gni_timer_set(w, &t, GNP_NEVER - 1); /* rounded up, it is past all time */
     ck_assert(gni_timer_is_set(&t));
+    ck_assert_uint_eq(gni_wheel_next(w), GNP_NEVER);
     ck_assert_uint_eq(gni_wheel_advance(w, GNP_NEVER, 10, &y), 0);
     gni_timer_set(w, &t, GNP_NEVER - TICK + 1); /* the last whole tick */
     ck_assert_uint_eq(gni_wheel_advance(w, GNP_NEVER, 10, &y), 1);
 
-    /* Time that goes back is no time. */
     gni_timer_set(w, &t, 0);
     ck_assert_uint_eq(gni_wheel_next(w), 0);
-    ck_assert_uint_eq(gni_wheel_advance(w, 0, 0, &y), 0);
-    ck_assert_uint_eq(gni_wheel_advance(w, 0, 1, &y), 1);
+    ck_assert_uint_eq(gni_wheel_advance(w, GNP_NEVER, 0, &y), 0);
+    ck_assert_uint_eq(gni_wheel_advance(w, GNP_NEVER, 1, &y), 1);
     ck_assert_uint_eq(y.fired, 2);
+    free(w);
+}
+END_TEST
+
+/* Time that goes back is a caller's error, but no timer fires early because of it. */
+START_TEST(time_does_not_go_back)
+{
+    gni_wheel *w = malloc(sizeof *w);
+    gni_timer t = { .fn = on_tally }, past = { .fn = on_tally };
+    tally y = { 0 };
+
+    ck_assert(w != NULL);
+    gni_wheel_init(w, 1000 * TICK);
+    gni_timer_set(w, &t, 1005 * TICK);
+    gni_timer_set(w, &past, 990 * TICK);
+    ck_assert_uint_eq(gni_wheel_advance(w, 10 * TICK, 10, &y), 1);
+    ck_assert_uint_eq(gni_wheel_advance(w, 1004 * TICK, 10, &y), 0);
+    ck_assert_uint_eq(gni_wheel_advance(w, 1005 * TICK, 10, &y), 1);
     free(w);
 }
 END_TEST
@@ -402,6 +422,7 @@ Suite *suite_timer(void)
     tcase_add_loop_test(t, sleeps_exactly, 0, 20);
     tcase_add_test(t, moving_down_is_bounded);
     tcase_add_test(t, never_and_the_end_of_time);
+    tcase_add_test(t, time_does_not_go_back);
     tcase_add_test(t, no_endless_advance);
     tcase_add_test(t, first_set_first_fired);
     suite_add_tcase(s, t);
