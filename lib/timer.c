@@ -13,7 +13,8 @@
  * level in its life, so this keeps up with any load that firing keeps up with. */
 #define MOVES_PER_FIRE GNI_WHEEL_LEVELS
 
-_Static_assert(GNI_WHEEL_SLOTS == 64, "a slot is a bit of a word");
+_Static_assert(GNI_WHEEL_SLOTS % 64 == 0, "no word of busy belongs to two levels");
+_Static_assert(GNI_WHEEL_LEVELS * GNI_WHEEL_SLOTS / 64 <= 64, "used has a bit for each word of busy");
 _Static_assert(GNI_WHEEL_BITS * GNI_WHEEL_LEVELS > 64 - GNI_TICK_BITS, "the wheel covers all times");
 _Static_assert(offsetof(gni_timer, link) == 0, "a link is its timer");
 
@@ -60,30 +61,42 @@ static gni_timer *timer_of(gni_timer_link *l)
 
 void gni_wheel_init(gni_wheel *w, uint64_t now_ns)
 {
+    w->used = 0;
     memset(w->busy, 0, sizeof w->busy);
     w->now = now_ns >> GNI_TICK_BITS;
     w->count = 0;
-    for (unsigned level = 0; level < GNI_WHEEL_LEVELS; level++) {
-        for (unsigned s = 0; s < GNI_WHEEL_SLOTS; s++)
-            list_init(&w->slot[level][s]);
-    }
+    for (unsigned i = 0; i < GNI_WHEEL_LEVELS * GNI_WHEEL_SLOTS; i++)
+        list_init(&w->slot[i]);
     list_init(&w->moving);
     list_init(&w->due);
+}
+
+static void mark_busy(gni_wheel *w, size_t slot)
+{
+    w->busy[slot / 64] |= UINT64_C(1) << slot % 64;
+    w->used |= UINT64_C(1) << slot / 64;
+}
+
+static void mark_empty(gni_wheel *w, size_t slot)
+{
+    w->busy[slot / 64] &= ~(UINT64_C(1) << slot % 64);
+    if (w->busy[slot / 64] == 0)
+        w->used &= ~(UINT64_C(1) << slot / 64);
 }
 
 /* Puts a timer where now and its time say. */
 static void place(gni_wheel *w, gni_timer *t)
 {
-    unsigned level, s;
+    unsigned level, slot;
 
     if (t->when <= w->now) {
         list_append(&w->due, &t->link);
         return;
     }
     level = gni_bit_highest(t->when ^ w->now) / GNI_WHEEL_BITS;
-    s = (unsigned)(t->when >> (level * GNI_WHEEL_BITS)) & SLOT_MASK;
-    list_append(&w->slot[level][s], &t->link);
-    w->busy[level] |= UINT64_C(1) << s;
+    slot = level * GNI_WHEEL_SLOTS + ((unsigned)(t->when >> (level * GNI_WHEEL_BITS)) & SLOT_MASK);
+    list_append(&w->slot[slot], &t->link);
+    mark_busy(w, slot);
 }
 
 /* Takes a timer out of whatever list it is in, and keeps busy true: a timer that was alone
@@ -91,14 +104,11 @@ static void place(gni_wheel *w, gni_timer *t)
 static void take_out(gni_wheel *w, gni_timer *t)
 {
     gni_timer_link *head = t->link.next;
-    uintptr_t offset = (uintptr_t)head - (uintptr_t)&w->slot[0][0];
+    uintptr_t offset = (uintptr_t)head - (uintptr_t)&w->slot[0];
 
     list_unlink(&t->link);
-    if (head == t->link.prev && offset < sizeof w->slot) {
-        size_t i = offset / sizeof *head;
-
-        w->busy[i / GNI_WHEEL_SLOTS] &= ~(UINT64_C(1) << i % GNI_WHEEL_SLOTS);
-    }
+    if (head == t->link.prev && offset < sizeof w->slot)
+        mark_empty(w, offset / sizeof *head);
 }
 
 void gni_timer_cancel(gni_wheel *w, gni_timer *t)
@@ -129,29 +139,27 @@ void gni_timer_set(gni_wheel *w, gni_timer *t, uint64_t when_ns)
  * level come before all those of a higher one, which differ from now in a higher digit, and
  * the slots of one level all lie ahead of now's own.  0: the wheel is empty.
  */
-static int next_slot(const gni_wheel *w, unsigned *level, unsigned *s, uint64_t *tick)
+static int next_slot(const gni_wheel *w, unsigned *slot, uint64_t *tick)
 {
-    for (unsigned l = 0; l < GNI_WHEEL_LEVELS; l++) {
-        unsigned shift = l * GNI_WHEEL_BITS;
+    unsigned word, shift;
 
-        if (w->busy[l] == 0)
-            continue;
-        *level = l;
-        *s = gni_bit_lowest(w->busy[l]);
-        *tick = ((w->now >> shift & ~(uint64_t)SLOT_MASK) | *s) << shift;
-        return 1;
-    }
-    return 0;
+    if (w->used == 0)
+        return 0;
+    word = gni_bit_lowest(w->used);
+    *slot = word * 64 + gni_bit_lowest(w->busy[word]);
+    shift = *slot / GNI_WHEEL_SLOTS * GNI_WHEEL_BITS;
+    *tick = ((w->now >> shift & ~(uint64_t)SLOT_MASK) | (*slot & SLOT_MASK)) << shift;
+    return 1;
 }
 
 uint64_t gni_wheel_next(const gni_wheel *w)
 {
-    unsigned level, s;
+    unsigned slot;
     uint64_t tick;
 
     if (!list_empty(&w->due) || !list_empty(&w->moving))
         return 0;
-    if (!next_slot(w, &level, &s, &tick) || tick > UINT64_MAX >> GNI_TICK_BITS)
+    if (!next_slot(w, &slot, &tick) || tick > UINT64_MAX >> GNI_TICK_BITS)
         return GNP_NEVER;
     return tick << GNI_TICK_BITS;
 }
@@ -159,7 +167,7 @@ uint64_t gni_wheel_next(const gni_wheel *w)
 /* Moves now on to target, from slot to slot, what is due into w->due. */
 static void collect(gni_wheel *w, uint64_t target, uint64_t moves)
 {
-    unsigned level, s;
+    unsigned slot;
     uint64_t tick;
 
     for (; moves > 0; moves--) {
@@ -170,14 +178,14 @@ static void collect(gni_wheel *w, uint64_t target, uint64_t moves)
             place(w, t);
             continue;
         }
-        if (!next_slot(w, &level, &s, &tick) || tick > target) {
+        if (!next_slot(w, &slot, &tick) || tick > target) {
             if (target > w->now)
                 w->now = target;
             return;
         }
         w->now = tick;
-        w->busy[level] &= ~(UINT64_C(1) << s);
-        list_splice_after(level == 0 ? w->due.prev : &w->moving, &w->slot[level][s]);
+        mark_empty(w, slot);
+        list_splice_after(slot < GNI_WHEEL_SLOTS ? w->due.prev : &w->moving, &w->slot[slot]);
     }
 }
 

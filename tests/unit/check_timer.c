@@ -256,6 +256,11 @@ START_TEST(sleeps_exactly)
 }
 END_TEST
 
+static int list_is_empty(const gni_timer_link *head)
+{
+    return head->next == head;
+}
+
 typedef struct tally { unsigned fired; } tally;
 
 static void on_tally(gni_timer *t, void *arg)
@@ -267,7 +272,7 @@ static void on_tally(gni_timer *t, void *arg)
 /* Work of one call is bounded also when a whole slot of a high level comes down at once. */
 START_TEST(moving_down_is_bounded)
 {
-    const unsigned n = 20000, limit = 10;
+    const unsigned n = 20000, limit = 10, start = GNI_WHEEL_SLOTS * GNI_WHEEL_SLOTS;
     gni_timer *t = calloc(n, sizeof *t);
     gni_wheel *w = malloc(sizeof *w);
     tally y = { 0 };
@@ -275,13 +280,14 @@ START_TEST(moving_down_is_bounded)
 
     ck_assert(t != NULL && w != NULL);
     gni_wheel_init(w, 0);
-    /* Ticks 64^3 and on: all in one slot of level 3. */
+    /* All in one slot of level 2. */
     for (unsigned i = 0; i < n; i++) {
         t[i].fn = on_tally;
-        gni_timer_set(w, &t[i], (64 * 64 * 64 + i) * TICK);
+        gni_timer_set(w, &t[i], (start + i) * TICK);
     }
-    ck_assert_uint_eq(w->busy[3], 2);
-    gni_wheel_advance(w, (64 * 64 * 64 + n) * TICK, limit, &y);
+    ck_assert(!list_is_empty(&w->slot[2 * GNI_WHEEL_SLOTS + 1]));
+    ck_assert_uint_eq(w->used & (w->used - 1), 0);
+    gni_wheel_advance(w, (start + n) * TICK, limit, &y);
     for (gni_timer_link *l = w->moving.next; l != &w->moving; l = l->next)
         at_first++;
     ck_assert_uint_ge(at_first, n - limit * GNI_WHEEL_LEVELS);
@@ -290,7 +296,7 @@ START_TEST(moving_down_is_bounded)
     gni_timer_cancel(w, &t[n - 1]);
     gni_timer_set(w, &t[n - 2], 0);
     while (w->count > 0) {
-        ck_assert_uint_le(gni_wheel_advance(w, (64 * 64 * 64 + n) * TICK, limit, &y), limit);
+        ck_assert_uint_le(gni_wheel_advance(w, (start + n) * TICK, limit, &y), limit);
         ck_assert_uint_lt(calls++, n);
     }
     ck_assert_uint_eq(y.fired, n - 1);
