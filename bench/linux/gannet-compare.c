@@ -17,7 +17,7 @@
 
 #define SERVERS_MAX 12
 #define SLICES_MAX 200
-#define TRIES 5 /* of one slice, when the machine was taken away in it */
+#define TRIES 20 /* of one slice, when the machine was taken away in it */
 
 typedef struct job {
     const char *name;
