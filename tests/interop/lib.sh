@@ -104,6 +104,11 @@ scaled()
     awk -v n="$1" -v s="${GANNET_TEST_SCALE:-1}" 'BEGIN { n = int(n * s); print n < 1 ? 1 : n }'
 }
 
+# What goes before a server.  A wrapper such as valgrind must see the program itself and not the
+# script that libtool puts before a program whose library is not installed.
+WRAP=
+[ -z "${GANNET_EXEWRAP-}" ] || WRAP="./libtool --mode=execute $GANNET_EXEWRAP"
+
 # server_run PROGRAM ARG...: in the foreground, for those that end by themselves.
 # Sets SERVER_STATUS; its output is in $TMP/stdout and $TMP/stderr.
 server_run()
@@ -111,7 +116,7 @@ server_run()
     program=$1
     shift
     # shellcheck disable=SC2086 # the wrapper is a command with its arguments
-    bound 20 ${GANNET_EXEWRAP-} "./examples/$program" "$@" >"$TMP/stdout" 2>"$TMP/stderr" </dev/null
+    bound 20 $WRAP "./examples/$program" "$@" >"$TMP/stdout" 2>"$TMP/stderr" </dev/null
     SERVER_STATUS=$?
 }
 
@@ -122,8 +127,8 @@ server_start()
     lines=$1 program=$2 turns=0
     shift 2
     : >"$TMP/stdout"
-    # shellcheck disable=SC2086
-    ${GANNET_EXEWRAP-} "./examples/$program" "$@" >"$TMP/stdout" 2>"$TMP/stderr" </dev/null &
+    # shellcheck disable=SC2086 # words again
+    $WRAP "./examples/$program" "$@" >"$TMP/stdout" 2>"$TMP/stderr" </dev/null &
     SERVER=$!
     while [ "$(grep -c '^listening on ' "$TMP/stdout")" -lt "$lines" ]; do
         turns=$((turns + 1))
@@ -146,15 +151,13 @@ server_stop()
     SERVER=
 }
 
-# server_stopped NAME: stops it and tests that it ended in order and in silence.
+# server_stopped NAME: stops it and tests that it ended in order and in silence.  (valgrind begins
+# lines of its own with dashes: an old one does not know every system call.)
 server_stopped()
 {
     server_stop TERM
-    if [ "$SERVER_STATUS" = 0 ] && [ ! -s "$TMP/stderr" ]; then
-        ok 0 "$1"
-    else
-        ok 1 "$1" "status $SERVER_STATUS, $(cat "$TMP/stderr")"
-    fi
+    said=$(sed '/^--[0-9]*-- /d' "$TMP/stderr")
+    is "$SERVER_STATUS $said" "0 " "$1"
 }
 
 # url N: the N-th address, such as tcp://127.0.0.1:40123; at N: without the scheme.
