@@ -358,20 +358,22 @@ static size_t format_ip(const gnp_addr *a, const char *prefix, char *out, size_t
 {
     char ip[GNP_IP_TEXT_MAX];
     const char *zone, *escape = "";
-    int n;
+    unsigned port = a->port;
+    int n, before;
 
     gnp_ip_format(a, ip);
-    if (a->family == GNP_FAMILY_IPV4) {
-        n = snprintf(out, cap, "%s%s:%u", prefix, ip, (unsigned)a->port);
-        return n > 0 ? (size_t)n : 0;
-    }
-    /* So that parsing does not take the zone's own 25 for an escape. */
     zone = strchr(ip, '%');
-    if (zone != NULL && strncmp(zone, "%25", 3) == 0 && zone[3] != '\0')
-        escape = "25";
-    n = zone == NULL ? snprintf(out, cap, "%s[%s]:%u", prefix, ip, (unsigned)a->port)
-                     : snprintf(out, cap, "%s[%.*s%s%s]:%u", prefix, (int)(zone - ip) + 1, ip, escape, zone + 1,
-                                (unsigned)a->port);
+    if (a->family == GNP_FAMILY_IPV4) {
+        n = snprintf(out, cap, "%s%s:%u", prefix, ip, port);
+    } else if (zone == NULL) {
+        n = snprintf(out, cap, "%s[%s]:%u", prefix, ip, port);
+    } else {
+        /* So that parsing does not take the zone's own 25 for an escape. */
+        if (strncmp(zone, "%25", 3) == 0 && zone[3] != '\0')
+            escape = "25";
+        before = (int)(++zone - ip);
+        n = snprintf(out, cap, "%s[%.*s%s%s]:%u", prefix, before, ip, escape, zone, port);
+    }
     return n > 0 ? (size_t)n : 0;
 }
 

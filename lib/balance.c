@@ -44,7 +44,8 @@ static uint64_t big_endian(const uint8_t *p, unsigned n)
 uint64_t gni_addr_hash_ip(const gnp_addr *a)
 {
     static const uint8_t mapped[12] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff };
-    const uint64_t seed = UINT64_C(0x9e3779b97f4a7c15); /* 2^64 over the golden ratio: so that 0.0.0.0 mixes too */
+    /* 2^64 over the golden ratio, so that 0.0.0.0 mixes too. */
+    const uint64_t seed = UINT64_C(0x9e3779b97f4a7c15);
     uint64_t h;
 
     if (a == NULL)

@@ -67,7 +67,9 @@ void gni_log(gn_log_level level, const char *format, ...)
     void *user;
     va_list args;
 
-    if ((int)level < (int)GN_LOG_DEBUG || (int)level >= (int)GN_LOG_OFF || (uint32_t)level < gnp_load32(&lowest))
+    if ((int)level < (int)GN_LOG_DEBUG || (int)level >= (int)GN_LOG_OFF)
+        return;
+    if ((uint32_t)level < gnp_load32(&lowest))
         return;
     va_start(args, format);
     if (vsnprintf(line, sizeof line, format, args) < 0)

@@ -202,8 +202,9 @@ int gni_options_take(gn_options *out, const gn_options *in)
     defaults(out);
     if (in != NULL && (e = copy_sized(out, in)) != GN_OK)
         return e;
-    if ((e = check_flags(out)) != GN_OK || (e = take_loops(out)) != GN_OK || (e = take_socket(out)) != GN_OK ||
-        (e = take_reading(out)) != GN_OK || (e = take_writing(out)) != GN_OK)
+    if ((e = check_flags(out)) != GN_OK || (e = take_loops(out)) != GN_OK ||
+        (e = take_socket(out)) != GN_OK || (e = take_reading(out)) != GN_OK ||
+        (e = take_writing(out)) != GN_OK)
         return e;
     take_times(out);
     return GN_OK;

@@ -85,7 +85,8 @@ START_TEST(init_keeps_to_its_size)
         gn_options_init_sized(o, size);
         if (size >= sizeof size) {
             ck_assert_uint_eq(o->size, size);
-            ck_assert(memcmp(p + sizeof size, (const unsigned char *)&whole + sizeof size, known - sizeof size) == 0);
+            ck_assert(memcmp(p + sizeof size, (const unsigned char *)&whole + sizeof size,
+                             known - sizeof size) == 0);
         }
         for (size_t i = sizeof whole; i < size; i++)
             ck_assert_uint_eq(p[i], 0);
