@@ -163,7 +163,9 @@ int common_parse(struct common *o, int argc, char **argv, int *status)
         if (known < 0 && value)
             known = flag_value(o, name, value);
         if (known <= 0) {
-            *status = common_complain(o, known < 0 ? "no such flag, or its value is missing" : "bad value", arg);
+            const char *what = known < 0 ? "no such flag, or its value is missing" : "bad value";
+
+            *status = common_complain(o, what, arg);
             return 0;
         }
     }
