@@ -86,6 +86,8 @@ static inline int gnp_epoll_wait(gnp_poller *p, gnp_event *events, int cap, uint
     int interrupted = 0, n = 0;
     unsigned have = 0;
 
+    if (cap > PX_ROUND_MAX)
+        cap = PX_ROUND_MAX;
     ep->px.round = events;
     ep->px.round_n = 0;
     do {

@@ -139,10 +139,12 @@ static void edge_recv_done(gnp_poller *p, gnp_sock *s)
 static int edge_send(gnp_poller *p, gnp_sock *s, const gnp_iov *iov, unsigned count, unsigned flags,
                      size_t *sent)
 {
-    int r = gnp_px_send(s, iov, count, flags, sent);
+    int r;
 
-    if (s->state & PX_CAN_WRITE) /* only while WRITABLE is owed */
-        cannot(of(p), s, PX_CAN_WRITE);
+    s->state &= ~(uint32_t)PX_CAN_WRITE;
+    r = gnp_px_send(s, iov, count, flags, sent);
+    if (gnp_px_listed(s) || (s->state & PX_CAN_WRITE))
+        relist(of(p), s);
     return r;
 }
 
@@ -171,10 +173,12 @@ static int edge_recvfrom(gnp_poller *p, gnp_sock *s, gnp_dgram *out)
 
 static int edge_sendto(gnp_poller *p, gnp_sock *s, const gnp_dgram_out *out, unsigned count, unsigned *sent)
 {
-    int r = gnp_px_sendto(s, out, count, sent);
+    int r;
 
-    if (s->state & PX_CAN_WRITE)
-        cannot(of(p), s, PX_CAN_WRITE);
+    s->state &= ~(uint32_t)PX_CAN_WRITE;
+    r = gnp_px_sendto(s, out, count, sent);
+    if (gnp_px_listed(s))
+        relist(of(p), s);
     return r;
 }
 

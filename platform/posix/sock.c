@@ -25,7 +25,8 @@ static int set_options(int fd, int family, int kind, const gnp_sock_opts *o)
 {
     int ip = family != GNP_FAMILY_UNIX;
 
-    if (ip && o->reuseaddr && set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1) != 0)
+    /* Not for datagrams: they have no TIME_WAIT, and on Linux it would let two servers take one port. */
+    if (ip && kind != GNP_DGRAM && o->reuseaddr && set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1) != 0)
         return gnp_px_fail(errno);
     if (ip && o->reuseport == GNP_SHARED && gnp_px_os_reuseport(fd) != 0)
         return gnp_px_fail(errno);

@@ -97,13 +97,12 @@ int gnp_px_send(gnp_sock *s, const gnp_iov *iov, unsigned count, unsigned flags,
         size_t bytes;
         unsigned n = cut(iov, count, &bytes);
         ssize_t r = send_batch((int)s->os, iov, n, n < count ? MSG_NOSIGNAL | gnp_px_msg_more : last);
-        if (r < 0 && *sent > 0 && errno != EAGAIN && errno != EWOULDBLOCK)
-            break; /* told again by the next call */
         if (r < 0) {
             int code = gnp_px_fail(errno);
-            if (code != GNP_AGAIN)
+            if (code != GNP_AGAIN && *sent == 0)
                 return code;
-            s->state |= PX_WRITE;
+            /* What has left is told first; another failure comes up again at once, by no edge. */
+            s->state |= code == GNP_AGAIN ? PX_WRITE : PX_WRITE | PX_CAN_WRITE;
             return *sent > 0 ? GNP_OK : GNP_AGAIN;
         }
         *sent += (size_t)r;

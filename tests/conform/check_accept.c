@@ -142,8 +142,11 @@ START_TEST(no_descriptor_left)
     gnp_poller *other;
     gnp_reserve kept = { -1 };
     uint64_t before = gnp_descriptor_limit(0);
+    const char *tool = gnp_env("GANNET_EXEWRAP");
     int n, r, i;
 
+    if (tool != NULL && strstr(tool, "valgrind") != NULL)
+        return; /* it lets the kernel accept, and closes what is beyond the limit: the connection is lost */
     subject_open_stream(&t, _i, NULL);
     peer_connect(&t, &peer);
     ck_assert_int_eq(gnp_reserve_take(&kept), GNP_OK);

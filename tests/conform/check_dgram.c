@@ -428,6 +428,60 @@ START_TEST(over_ipv6)
 }
 END_TEST
 
+/* What a poller keeps from the datagrams of one family does not cut the addresses of another. */
+START_TEST(families_take_turns)
+{
+    dgrams d, six;
+    gnp_dgram g;
+    int k, i;
+
+    if (!gnp_has_ipv6())
+        return;
+    dgrams_open_on(&d, _i, NULL, "127.0.0.1");
+    dgrams_open_on(&six, _i, NULL, "::1"); /* its poller stays idle; its sockets are borrowed */
+    gnp_close(six.t.p, &six.s, 0);
+    open_socket(&six.s, &six.addr, "::1");
+    ck_assert_int_eq(gnp_attach(d.t.p, &six.s, GNP_READ), GNP_OK);
+    for (k = 0; k < 3; k++) {
+        for (i = 0; i < 10; i++)
+            other_sends(&d, &d.addr, (uint32_t)i, 20);
+        for (i = 0; i < 10; i++) {
+            await(&d.t, &d.s, GNP_EV_READABLE);
+            ck_assert_int_eq(gnp_recvfrom(d.t.p, &d.s, &g), GNP_OK);
+            ck_assert(memcmp(g.peer->u.ip, d.other_addr.u.ip, 4) == 0);
+            gnp_recv_done(d.t.p, &d.s);
+            other_sends(&six, &six.addr, (uint32_t)i, 20);
+            await(&d.t, &six.s, GNP_EV_READABLE);
+            ck_assert_int_eq(gnp_recvfrom(d.t.p, &six.s, &g), GNP_OK);
+            ck_assert_int_eq(g.peer->family, GNP_FAMILY_IPV6);
+            ck_assert_int_eq(g.peer->port, six.other_addr.port);
+            ck_assert(memcmp(g.peer->u.ip, six.other_addr.u.ip, 16) == 0);
+            gnp_recv_done(d.t.p, &six.s);
+        }
+        for (i = 0; i < 10; i++)
+            other_sends(&d, &d.addr, 0, 20);
+        await(&d.t, &d.s, GNP_EV_READABLE);
+        ck_assert_int_eq(gnp_recvfrom(d.t.p, &d.s, &g), GNP_OK);
+        gnp_recv_done(d.t.p, &d.s);
+        gnp_close(d.t.p, &d.s, 0); /* with the rest in hand */
+        open_socket(&d.s, &d.addr, "127.0.0.1");
+        ck_assert_int_eq(gnp_attach(d.t.p, &d.s, GNP_READ), GNP_OK);
+        for (i = 0; i < 10; i++)
+            other_sends(&six, &six.addr, (uint32_t)i, 20);
+        for (i = 0; i < 10; i++) {
+            await(&d.t, &six.s, GNP_EV_READABLE);
+            ck_assert_int_eq(gnp_recvfrom(d.t.p, &six.s, &g), GNP_OK);
+            ck_assert(memcmp(g.peer->u.ip, six.other_addr.u.ip, 16) == 0);
+            gnp_recv_done(d.t.p, &six.s);
+        }
+    }
+    gnp_close(d.t.p, &six.s, 0);
+    gnp_close(six.t.q, &six.other, 0);
+    subject_close(&six.t);
+    dgrams_close(&d);
+}
+END_TEST
+
 START_TEST(bad_destinations)
 {
     dgrams d;
@@ -464,6 +518,7 @@ Suite *suite_dgram(void)
     ADD_POLLER_TEST(s, refused_by_icmp);
     ADD_POLLER_TEST(s, both_families);
     ADD_POLLER_TEST(s, over_ipv6);
+    ADD_POLLER_TEST(s, families_take_turns);
     ADD_POLLER_TEST(s, bad_destinations);
     return s;
 }

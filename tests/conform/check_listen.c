@@ -30,6 +30,23 @@ START_TEST(port_in_use)
 }
 END_TEST
 
+START_TEST(datagram_port_in_use)
+{
+    gnp_sock_opts o = { .v6only = -1, .reuseaddr = 1 };
+    gnp_sock s, second;
+    gnp_addr a;
+
+    ip_addr(&a, "127.0.0.1", 0);
+    ck_assert_int_eq(gnp_dgram_open(&s, &a, &o), GNP_OK);
+    ck_assert_int_eq(gnp_sock_local(&s, &a), GNP_OK);
+    ck_assert_int_eq(gnp_dgram_open(&second, &a, &o), GNP_EADDRINUSE);
+    ck_assert_int_eq(second.os, -1);
+    gnp_sock_close(&s, 0);
+    ck_assert_int_eq(gnp_dgram_open(&second, &a, &o), GNP_OK);
+    gnp_sock_close(&second, 0);
+}
+END_TEST
+
 START_TEST(not_our_address)
 {
     gnp_sock_opts o = plain();
@@ -327,6 +344,7 @@ Suite *suite_listen(void)
     Suite *s = suite_create("listen");
 
     ADD_TEST(s, port_in_use);
+    ADD_TEST(s, datagram_port_in_use);
     ADD_TEST(s, not_our_address);
     ADD_STREAM_TEST(s, restart_on_the_same_port);
     ADD_TEST(s, every_option);
