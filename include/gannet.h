@@ -370,7 +370,7 @@ GN_API const char *gn_poller_name(unsigned i, int *available);
 GN_API const void *gn_conn_peek(gn_conn *c, size_t *n);
 
 /* The first n unread bytes, consumed; NULL and nothing consumed if there are fewer.
- * n 0 takes all there is, however many.  Lent until the callback returns or the
+ * n 0 takes all there is, also none.  Lent until the callback returns or the
  * next call on this connection. */
 GN_API const void *gn_conn_next(gn_conn *c, size_t n);
 

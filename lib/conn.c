@@ -308,7 +308,7 @@ static void callback_begin(gn_conn *c, const void *data, size_t n)
 {
     gn_loop *l = c->loop;
     l->current = c;
-    l->span = l->lent = data;
+    l->lent = data;
     l->span_len = l->lent_len = n;
 }
 
@@ -318,11 +318,10 @@ static void callback_end(gn_conn *c)
     gn_loop *l = c->loop;
     (void)gni_out_send_stage(c);
     l->current = NULL;
-    l->span = l->lent = NULL;
     l->span_len = l->lent_len = 0;
 }
 
-void gni_conn_traffic(gn_conn *c, const void *data, size_t n)
+static void traffic(gn_conn *c, const void *data, size_t n)
 {
     gn_loop *l = c->loop;
     const gn_handler *h = c->listener->handler;
@@ -334,13 +333,18 @@ void gni_conn_traffic(gn_conn *c, const void *data, size_t n)
         (void)gn_conn_discard(c, SIZE_MAX);
     }
     if (l->span_len > 0 && action != GN_CLOSE && gni_conn_usable(c)) {
-        int rc = gni_ring_write(&c->inbound, l->span, l->span_len);
+        int rc = gni_ring_write(&c->inbound, gni_loop_span(l), l->span_len);
         if (rc != GN_OK) {
             gni_conn_fail(c, rc);
         }
     }
     callback_end(c);
     gni_conn_action(c, action);
+}
+
+void gni_conn_traffic(gn_conn *c, const void *data, size_t n)
+{
+    traffic(c, data, n);
 }
 
 static void conn_eof(gn_conn *c)
@@ -378,10 +382,10 @@ static void conn_input(gn_conn *c, const void *data, size_t n)
             gni_conn_fail(c, rc);
             return;
         }
-        gni_conn_traffic(c, NULL, 0);
+        traffic(c, NULL, 0);
         return;
     }
-    gni_conn_traffic(c, data, n);
+    traffic(c, data, n);
     gnp_recv_done(l->poller, &c->sock);
 }
 
@@ -448,6 +452,11 @@ static void conn_hangup(gn_conn *c)
 
 void gni_conn_event(gn_conn *c, const gnp_event *ev)
 {
+    if (ev->what == GNP_EV_READABLE && c->state == GNI_CONN_OPEN) { /* nearly always */
+        conn_readable(c);
+        gni_conn_settle(c);
+        return;
+    }
     if ((ev->what & GNP_EV_CLOSED) != 0) {
         c->flags &= (uint16_t)~GNI_F_INFLIGHT;
         conn_release(c);

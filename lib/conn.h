@@ -41,24 +41,24 @@ enum {
 
 /*
  * One connection, in a slab slot.  It must stay within 256 bytes (asserted in conn.c): that is
- * what an idle connection costs.
+ * what an idle connection costs.  What every event touches comes first.
  */
 struct gn_conn {
     gnp_sock sock; /* first: events find the connection by it */
     uint32_t magic;
-    uint32_t index;
-    uint32_t gen;
     uint16_t flags;
     uint8_t state;
     uint8_t remote_family;
     gn_loop *loop;
     struct gni_listener *listener;
     void *context;
-    gni_ring inbound;
     union {
         gni_segq out;
         struct gni_dgram_queue *dgrams; /* of a datagram endpoint */
     } u;
+    gni_ring inbound;
+    uint32_t index;
+    uint32_t gen;
     gn_conn *dirty_next;
     gni_task *closers; /* who asked for a close by handle and waits for it */
     gni_timer timer;   /* at the nearest of the deadlines below */

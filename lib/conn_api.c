@@ -40,7 +40,7 @@ const void *gn_conn_peek(gn_conn *c, size_t *n)
         p = gni_ring_linear(&c->inbound);
     } else if (l->current == c && l->span_len > 0) {
         have = l->span_len;
-        p = l->span;
+        p = gni_loop_span(l);
     }
     if (n != NULL) {
         *n = have;
@@ -52,8 +52,11 @@ const void *gn_conn_next(gn_conn *c, size_t n)
 {
     size_t have;
     const void *p = gn_conn_peek(c, &have);
-    if (n > have || have == 0) {
+    if (n > have || !gni_conn_valid(c)) {
         return NULL;
+    }
+    if (have == 0) {
+        return p;
     }
     if (n == 0) {
         n = have;
@@ -67,7 +70,6 @@ const void *gn_conn_next(gn_conn *c, size_t n)
         }
         consumed(c);
     } else {
-        c->loop->span += n;
         c->loop->span_len -= n;
     }
     return p;
@@ -89,10 +91,7 @@ size_t gn_conn_discard(gn_conn *c, size_t n)
         return 0;
     }
     n = n < l->span_len ? n : l->span_len;
-    if (n > 0) {
-        l->span += n;
-        l->span_len -= n;
-    }
+    l->span_len -= n;
     return n;
 }
 

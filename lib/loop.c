@@ -318,6 +318,7 @@ static int loop_setup(gn_loop *l)
     l->edge = o->edge_triggered;
     l->read_buffer = o->read_buffer;
     l->edge_chunk = o->edge_chunk;
+    l->outbound_max = o->outbound_max;
     l->now = gnp_now();
     gni_wheel_init(&l->wheel, l->now);
     gni_mailbox_open(l->box, l->poller);

@@ -52,10 +52,9 @@ struct gn_loop {
     gni_segpool segs;
     gni_stage stage;
     gn_conn *current;  /* whose callback runs, for writes into the stage */
-    const unsigned char *span; /* unread bytes lent to that callback */
-    size_t span_len;
-    const unsigned char *lent; /* the whole span, to know which writes point into it */
+    const unsigned char *lent; /* the bytes lent to that callback */
     size_t lent_len;
+    size_t span_len; /* how many of them, at the end, are unread */
     const gnp_addr *dgram_peer; /* sender of the datagram in hand */
     gn_conn *dirty, **dirty_tail;
     gni_task *backlog, **backlog_tail;
@@ -65,7 +64,7 @@ struct gn_loop {
     unsigned resting;  /* acceptors in back-off */
     unsigned late;     /* acceptors whose close is in flight */
     int edge;
-    size_t read_buffer, edge_chunk;
+    size_t read_buffer, edge_chunk, outbound_max; /* of the options */
     int draining;
     uint64_t drain_at;
     gni_timer drain_timer, tick_timer;
@@ -97,6 +96,11 @@ int gni_loop_post_to(gn_loop *l, gni_task *t);
 
 /* 1 if h names this very loop (not one of its connections). */
 int gni_loop_is(const gn_loop *l, gn_handle h);
+
+static inline const unsigned char *gni_loop_span(const gn_loop *l)
+{
+    return l->lent + (l->lent_len - l->span_len);
+}
 
 static inline uint32_t gni_ticks(uint64_t ns) { return (uint32_t)(ns >> GNI_TICK_BITS); }
 

@@ -192,7 +192,7 @@ int gni_out_write(gn_conn *c, const gn_iov *iov, unsigned count)
     if (total == 0) {
         return GN_OK;
     }
-    size_t max = c->loop->engine->options.outbound_max;
+    size_t max = c->loop->outbound_max;
     size_t have = gni_out_bytes(c);
     if (total > max || have > max - total) {
         return GN_ELIMIT;

@@ -33,7 +33,7 @@ size_t gni_out_bytes(const gn_conn *c);
 /* 1 if p[0 .. n) is part of what the poller lends to the callback that runs. */
 static inline int gni_out_is_lent(const gn_loop *l, const unsigned char *p, size_t n)
 {
-    return l->lent != NULL && p >= l->lent && n <= l->lent_len && (size_t)(p - l->lent) <= l->lent_len - n;
+    return n <= l->lent_len && p >= l->lent && (size_t)(p - l->lent) <= l->lent_len - n;
 }
 
 /* Adds a span, or makes the last one longer if p goes on where it ends.  There must be room. */
@@ -71,7 +71,7 @@ static inline int gni_out_write_short(gn_conn *c, const void *p, size_t n)
         return 0;
     }
     if (n > GNI_STAGE_BYTES - s->used || s->count == GNI_STAGE_SPANS ||
-        n + s->bytes > l->engine->options.outbound_max || (n >= GNI_BORROW_MIN && gni_out_is_lent(l, p, n))) {
+        n + s->bytes > l->outbound_max || (n >= GNI_BORROW_MIN && gni_out_is_lent(l, p, n))) {
         return 0;
     }
     gni_stage_copy(s, p, n);

@@ -151,15 +151,14 @@ static void datagram(gn_conn *c, const gnp_dgram *d)
     const gn_handler *h = c->listener->handler;
     gn_action action = GN_NONE;
     l->current = c;
-    l->span = d->data;
-    l->span_len = d->len;
+    l->lent = d->data;
+    l->span_len = l->lent_len = d->len;
     l->dgram_peer = d->peer;
     if (h->on_traffic != NULL) {
         action = h->on_traffic(c, c->listener->user);
     }
     l->current = NULL;
-    l->span = NULL;
-    l->span_len = 0;
+    l->span_len = l->lent_len = 0;
     l->dgram_peer = NULL;
     gni_conn_action(c, action);
 }
