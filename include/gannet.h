@@ -129,7 +129,8 @@ typedef enum gn_log_level {
 typedef void (*gn_log_sink)(gn_log_level level, const char *line, void *user);
 
 /* [any] Sets the sink of the process; NULL restores the default, which writes
- * to standard error. */
+ * to standard error.  Another thread may still be inside the old sink when it returns, so
+ * what user points to must outlive the engines. */
 GN_API void gn_log_set_sink(gn_log_sink sink, void *user);
 
 /* [any] Sets the lowest level that is written; GN_LOG_WARN at first. */
@@ -418,7 +419,10 @@ GN_API void gn_conn_set_context(gn_conn *c, void *context);
 GN_API int gn_conn_local_addr(gn_conn *c, gn_addr *out);
 GN_API int gn_conn_remote_addr(gn_conn *c, gn_addr *out);
 
+/* What names it from other threads; GN_HANDLE_NONE for NULL. */
 GN_API gn_handle gn_conn_handle(const gn_conn *c);
+
+/* The loop and the engine that it belongs to; NULL for NULL. */
 GN_API gn_loop *gn_conn_loop(const gn_conn *c);
 GN_API gn_engine *gn_conn_engine(const gn_conn *c);
 

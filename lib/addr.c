@@ -401,16 +401,6 @@ int gni_endpoint_format(gni_scheme scheme, const gnp_addr *a, char *out, size_t 
 
 /* ------------------------------------------------------- the public type */
 
-gnp_addr *gni_addr_native(gn_addr *a)
-{
-    return (gnp_addr *)(void *)a;
-}
-
-const gnp_addr *gni_addr_native_const(const gn_addr *a)
-{
-    return (const gnp_addr *)(const void *)a;
-}
-
 void gni_addr_set(gn_addr *out, const gnp_addr *a)
 {
     memset(out, 0, sizeof *out);

@@ -29,8 +29,4 @@ int gni_endpoint_format(gni_scheme scheme, const gnp_addr *a, char *out, size_t 
 void gni_addr_set(gn_addr *out, const gnp_addr *a);
 void gni_addr_get(gnp_addr *out, const gn_addr *a);
 
-/* A view of the same bytes; for an address that only the core reads and writes. */
-gnp_addr *gni_addr_native(gn_addr *a);
-const gnp_addr *gni_addr_native_const(const gn_addr *a);
-
 #endif

@@ -115,10 +115,12 @@ static void send_to_run(gni_task *t, int status)
     if (c != NULL && !gn_conn_is_datagram(c)) {
         rc = GN_ENOTSUP;
     } else if (c != NULL) {
+        gnp_addr to;
         gn_iov one;
+        gni_addr_get(&to, &o->to);
         one.base = o->data;
         one.len = o->len;
-        rc = gni_udp_send(c, gni_addr_native_const(&o->to), &one, 1);
+        rc = gni_udp_send(c, &to, &one, 1);
     }
     op_finish(o, rc);
 }
