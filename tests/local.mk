@@ -12,7 +12,7 @@ AM_TESTS_ENVIRONMENT = \
 check-am: check-library
 check-library:
 if !HAVE_CHECK
-	@echo 'make check needs the Check library (>= 0.10), https://libcheck.github.io/check/.' >&2; \
+	@echo 'make check needs the Check library (>= 0.11), https://libcheck.github.io/check/.' >&2; \
 	echo 'Install it (Debian: check, Fedora: check-devel), then run configure again.' >&2; exit 1
 endif
 .PHONY: check-library
