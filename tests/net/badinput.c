@@ -9,14 +9,12 @@ static const gn_handler echo_handler = { .on_open = nt_on_open, .on_traffic = nt
 /* Absurd options are logged with their reason; that is tested below, and noise elsewhere. */
 static void quiet(void)
 {
-    nt_begin();
     gn_log_set_level(GN_LOG_OFF);
 }
 
 static void loud(void)
 {
     gn_log_set_level(GN_LOG_WARN);
-    nt_end();
 }
 
 /* ---------------------------------------------------------------- addresses */
@@ -556,10 +554,8 @@ END_TEST
 int main(void)
 {
     Suite *s = suite_create("badinput");
-    TCase *t = tcase_create("text and numbers");
-    tcase_set_timeout(t, 60);
+    TCase *t = nt_case(s, "text and numbers", 60);
     tcase_add_checked_fixture(t, quiet, loud);
-    suite_add_tcase(s, t);
     tcase_add_loop_test(t, malformed_addresses_are_refused, 0, (int)(sizeof(bad_urls) / sizeof(bad_urls[0])));
     tcase_add_test(t, random_addresses_are_survived);
     tcase_add_test(t, addresses_have_text);

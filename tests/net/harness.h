@@ -39,13 +39,15 @@
 
 /* ---------------------------------------------------------------- environment */
 
-/* GANNET_TEST_SCALE: how much work; 1.0 is what make check does. */
+/* GANNET_TEST_SCALE: how much work; 1.0 is what make check does, less under a tool that is slow. */
 double nt_scale(void);
 /* n times the scale, at least least. */
 unsigned nt_scaled(unsigned n, unsigned least);
-/* How long a test waits for what must happen; grows with CK_TIMEOUT_MULTIPLIER. */
+/* How long a test waits for what must happen; grows with CK_TIMEOUT_MULTIPLIER and slow tools. */
 uint64_t nt_patience(void);
 uint64_t nt_deadline(void);
+/* 1 under valgrind or an emulator, whose system calls are not the system's own. */
+int nt_wrapped(void);
 /* 1 if Check runs each test in a process of its own. */
 int nt_forks(void);
 /* A path that nobody uses, short enough for a Unix socket; static storage, 8 at a time. */
@@ -172,7 +174,7 @@ int tc_try_connect(tc_net *n, const char *url, tc **out);
 /* Fails the test if it cannot. */
 tc *tc_connect(tc_net *n, const char *url);
 
-/* All of these: GNP_OK, GNP_EOF, GNP_ETIMEDOUT, or the error. */
+/* All of these: GNP_OK, GNP_EOF, GNP_ETIMEDOUT (nothing moved for nt_patience), or the error. */
 int tc_send_all(tc *c, const void *data, size_t n);
 int tc_send_text(tc *c, const char *text);
 /* What is there, at least a byte. */

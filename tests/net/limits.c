@@ -42,6 +42,10 @@ START_TEST(accept_survives_without_descriptors)
     gnp_addr any;
     unsigned filled = 0, opened;
     uint64_t cpu, limit = gnp_descriptor_limit(0);
+    if (nt_wrapped()) { /* valgrind has a limit of its own: it accepts, closes, then says EMFILE */
+        tc_net_close(net);
+        return;
+    }
     memset(&opts, 0, sizeof(opts));
     memset(&any, 0, sizeof(any));
     any.family = GNP_FAMILY_IPV4;
