@@ -467,6 +467,8 @@ static http_step request_advance(struct worker *w, gn_conn *c, struct request *r
         r->route = route_find(p + h->path, h->path_length);
         if (*used == n && (h->flags & HTTP_CONTINUE) && http_has_body(h) && !expect_answer(w, c, r))
             return HTTP_DONE;
+        if (!http_has_body(h))
+            return HTTP_DONE;
     }
     return body_take(r, p, n, used);
 }

@@ -86,7 +86,26 @@ static int word_is_path(uint64_t w)
 {
     uint64_t hash = (w ^ EACH('#')) - EACH(1), query = (w ^ EACH('?')) - EACH(1);
 
-    return (((w - EACH(0x21)) | (w + EACH(1)) | hash | query | w) & EACH(0x80)) == 0;
+    return (((w - EACH(0x21)) | (w + EACH(1)) | hash | query) & EACH(0x80)) == 0;
+}
+
+/* The first position from pos on whose byte is not of this class, or end.  Four at a time, for
+ * the check for the end would cost as much as that of the class. */
+static inline size_t class_end(const uint8_t *p, size_t pos, size_t end, uint8_t bit)
+{
+    for (; end - pos >= 4; pos += 4) {
+        if (!(class[p[pos]] & bit))
+            return pos;
+        if (!(class[p[pos + 1]] & bit))
+            return pos + 1;
+        if (!(class[p[pos + 2]] & bit))
+            return pos + 2;
+        if (!(class[p[pos + 3]] & bit))
+            return pos + 3;
+    }
+    while (pos < end && (class[p[pos]] & bit))
+        pos++;
+    return pos;
 }
 
 /* The first position from pos on that cannot be in a field value, or end.  A word that fails
@@ -136,8 +155,7 @@ static int host_valid(const uint8_t *p, size_t n, int need_port)
             return 0;
         i++;
     } else {
-        while (class[p[i]] & H)
-            i++;
+        i = class_end(p, 0, n, H);
     }
     if (i == n)
         return !need_port;
@@ -170,7 +188,7 @@ static http_step method_parse(http_parser *h, const uint8_t *p, size_t end)
 {
     size_t pos = h->pos, start = h->start;
 
-    if (pos == start && end - start >= 4 && memcmp(p + start, "GET ", 4) == 0) {
+    if (end - start >= 4 && memcmp(p + start, "GET ", 4) == 0) {
         h->method = HTTP_METHOD_GET; /* what most clients send */
         h->pos = h->start = (uint16_t)(start + 4);
         h->phase = TARGET;
@@ -198,13 +216,12 @@ static http_step target_parse(http_parser *h, const uint8_t *p, size_t end)
     if (h->query == 0) {
         while (end - pos >= 8 && word_is_path(word_at(p + pos)))
             pos += 8;
-        while (pos < end && (class[p[pos]] & P))
-            pos++;
+        pos = class_end(p, pos, end, P);
         if (pos < end && p[pos] == '?')
             h->query = (uint16_t)pos;
     }
-    while (pos < end && (class[p[pos]] & R))
-        pos++;
+    if (h->query > 0)
+        pos = class_end(p, pos, end, R);
     h->pos = (uint16_t)pos;
     if (pos == end)
         return HTTP_MORE;
@@ -446,8 +463,7 @@ static http_step name_parse(http_parser *h, const uint8_t *p, size_t end)
         if (h->fields == HTTP_FIELDS_MAX)
             return fail(h, 431);
     }
-    while (pos < end && (class[p[pos]] & T))
-        pos++;
+    pos = class_end(p, pos, end, T);
     h->pos = (uint16_t)pos;
     if (pos == end)
         return HTTP_MORE;

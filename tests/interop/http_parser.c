@@ -170,6 +170,8 @@ static const struct good {
     {"GET / HTTP/1.0" CRLF CRLF, "[1/0 flags 0 len 0 / path /] . "},
     {"GET / HTTP/1.7" CRLF HOST CRLF, "[1/1 flags 1 len 0 / path /] . "},
     {"HEAD /a?b=c HTTP/1.1" CRLF "hOsT:h:80" CRLF CRLF, "[2/1 flags 1 len 0 /a?b=c path /a] . "},
+    {"GET /abcdefghijk?lmnopqrst?u?/ HTTP/1.1" CRLF HOST CRLF,
+     "[1/1 flags 1 len 0 /abcdefghijk?lmnopqrst?u?/ path /abcdefghijk] . "},
     {"GET /? HTTP/1.1" CRLF "Host:" CRLF CRLF, "[1/1 flags 1 len 0 /? path /] . "},
     {"GET http://h HTTP/1.1" CRLF HOST CRLF, "[1/1 flags 1 len 0 http://h path ] . "},
     {"GET http://h?q HTTP/1.1" CRLF HOST CRLF, "[1/1 flags 1 len 0 http://h?q path ] . "},
@@ -607,6 +609,8 @@ START_TEST(test_bytes)
     ck_assert_int_eq(accepts("G@T / HTTP/1.1" CRLF HOST CRLF, c), token);
     ck_assert_int_eq(accepts("GET / HTTP/1.1" CRLF HOST "X@Y: z" CRLF CRLF, c), token || c == ':');
     ck_assert_int_eq(accepts("GET /@ HTTP/1.1" CRLF HOST CRLF, c), c > 0x20 && c < 0x7f && c != '#');
+    ck_assert_int_eq(accepts("GET /abcdefghi@jklmnopqrst HTTP/1.1" CRLF HOST CRLF, c),
+                     c > 0x20 && c < 0x7f && c != '#');
     ck_assert_int_eq(accepts("GET / HTTP/1.1" CRLF HOST "X: abcdefghi@jklmnopqr" CRLF CRLF, c),
                      c == '\t' || (c >= 0x20 && c != 0x7f));
     ck_assert_int_eq(accepts("GET / HTTP/1.1" CRLF "Host: a@1" CRLF CRLF, c),
