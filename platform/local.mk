@@ -68,6 +68,7 @@ libplatform_plain_la_SOURCES = \
 	%D%/mem.c \
 	%D%/poller.c \
 	$(platform_posix) \
+	%D%/linux/epoll_wait1.c \
 	%D%/posix/accept_plain.c \
 	%D%/posix/backends.c \
 	%D%/posix/mmsg_plain.c \

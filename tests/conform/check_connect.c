@@ -114,7 +114,7 @@ START_TEST(connect_takes_its_time)
     gnp_sock_opts o = { .v6only = -1, .backlog = 1 };
     subject t;
     gnp_sock s[FULL], l, a;
-    gnp_addr addr;
+    gnp_addr addr, peer;
     int r[FULL], i, late = -1, accepted = 0;
 
     subject_open_poller(&t, _i, NULL);
@@ -127,7 +127,10 @@ START_TEST(connect_takes_its_time)
     for (i = 0; i < 20; i++)
         step(&t, ROUND, gnp_now() + 2 * MS);
     for (i = 0; i < FULL && late < 0; i++) {
-        if (r[i] == GNP_INFLIGHT && gnp_connect_end(t.p, &s[i]) == GNP_AGAIN)
+        int end = r[i] == GNP_INFLIGHT ? gnp_connect_end(t.p, &s[i]) : r[i];
+        ck_assert(end == GNP_OK || end == GNP_AGAIN);
+        ck_assert_int_eq(gnp_sock_peer(&s[i], &peer) == GNP_OK, end == GNP_OK);
+        if (end == GNP_AGAIN)
             late = i;
     }
     if (late >= 0) { /* else this system's queue is not that short */

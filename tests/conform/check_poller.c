@@ -121,7 +121,8 @@ static int live(subject *t, gnp_sock *s, const gnp_poller_config *c)
             attached++;
     }
     if (r == GNP_OK) {
-        ck_assert_int_eq(gnp_sendto(t->p, &d, &out, 1, &sent), GNP_OK);
+        for (i = 0; i < 3; i++) /* two are left in hand at the close */
+            ck_assert_int_eq(gnp_sendto(t->p, &d, &out, 1, &sent), GNP_OK);
         await(t, &d, GNP_EV_READABLE);
         r = gnp_recvfrom(t->p, &d, &g);
         if (r == GNP_OK) {
