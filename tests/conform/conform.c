@@ -418,7 +418,29 @@ TCase *case_of(Suite *s, const char *name)
     return tc;
 }
 
-int main(void)
+/* For the script "environment": the poller that is taken when nobody names one, or the error;
+ * and all that work here. */
+static int tell_pollers(void)
+{
+    gnp_poller *p;
+    const char *name;
+    unsigned i;
+    int works, r = gnp_poller_open(&p, NULL);
+
+    if (r == GNP_OK) {
+        printf("%s\n", gnp_poller_backend(p));
+        gnp_poller_close(p);
+    } else {
+        printf("error %d\n", r);
+    }
+    for (i = 0; (name = gnp_poller_name(i, &works)) != NULL; i++) {
+        if (works)
+            printf("%s\n", name);
+    }
+    return EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv)
 {
     SRunner *r;
     int failed;
@@ -426,6 +448,8 @@ int main(void)
     setvbuf(stdout, NULL, _IOLBF, 0);
     if (gnp_sys_init() != GNP_OK)
         return EXIT_FAILURE;
+    if (argc == 2 && strcmp(argv[1], "--pollers") == 0)
+        return tell_pollers();
     gnp_descriptor_limit(1);
     find_combinations();
     r = srunner_create(suite_poller());

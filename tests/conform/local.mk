@@ -19,7 +19,8 @@ check_PROGRAMS += tests/conform/conform
 tests_conform_conform_SOURCES = $(conform_sources)
 tests_conform_conform_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_conform_conform_LDADD = libplatform.la $(CHECK_LIBS)
-TESTS += tests/conform/conform
+TESTS += tests/conform/conform %D%/environment
+EXTRA_DIST += %D%/environment
 
 if OS_LINUX
 # The same suite on what is left of the port when every file that Linux has a better one for is
