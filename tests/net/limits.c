@@ -188,14 +188,13 @@ END_TEST
 
 #define CROWD 10000u
 
-static gnp_atomic64 crowd_most, crowd_echoes;
+static gnp_atomic64 crowd_most;
 
 static gn_action crowd_traffic(gn_conn *c, void *user)
 {
     uint64_t open = gn_engine_conn_count(gn_conn_engine(c)), most = gnp_load64(&crowd_most);
     while (open > most && !gnp_cas64(&crowd_most, &most, open))
         ;
-    gnp_add64(&crowd_echoes, 1);
     return nt_echo(c, user);
 }
 
@@ -291,8 +290,13 @@ START_TEST(ten_thousand_connections)
     unsigned count = nt_scaled(CROWD, 500);
     uint64_t most = gnp_descriptor_limit(1), deadline;
     count = count > CROWD ? CROWD : count;
+    gnp_store64(&crowd_opened, 0);
+    gnp_store64(&crowd_closed, 0);
+    gnp_store64(&crowd_most, 0);
+    gnp_store32(&cr.ended, 0);
     if (most < count + 100)
         count = most > 200 ? (unsigned)most - 100 : 100; /* the hard limit of this machine */
+    memset(&alloc, 0, sizeof(alloc));
     ck_assert_int_eq(gn_set_allocator(&hooks), GN_OK);
     o.edge_triggered = _i;
     e = nt_start(&h, NULL, &o, "tcp://127.0.0.1:0", (char *)NULL);
@@ -318,7 +322,7 @@ END_TEST
 /* What an idle connection costs, as the difference between many and none. */
 START_TEST(idle_connection_costs_256_bytes)
 {
-    static nt_alloc alloc;
+    nt_alloc alloc;
     gn_allocator hooks = nt_alloc_hooks(&alloc);
     gn_options o = nt_options(1);
     gn_engine *e;
@@ -328,6 +332,7 @@ START_TEST(idle_connection_costs_256_bytes)
     tc **c;
     if (most / 2 < count + 50)
         count = (unsigned)(most / 2) - 50;
+    memset(&alloc, 0, sizeof(alloc));
     ck_assert_int_eq(gn_set_allocator(&hooks), GN_OK);
     o.edge_triggered = _i;
     e = nt_start(&echo_handler, NULL, &o, "tcp://127.0.0.1:0", (char *)NULL);
@@ -364,7 +369,7 @@ END_TEST
 START_TEST(steady_state_allocates_nothing)
 {
     static const char *const kinds[] = { "tcp://127.0.0.1:0", "unix", "udp://127.0.0.1:0" };
-    static nt_alloc alloc;
+    nt_alloc alloc;
     gn_allocator hooks = nt_alloc_hooks(&alloc);
     gn_options o = nt_options(1 + (unsigned)_i / 6);
     gn_engine *e;
@@ -372,6 +377,7 @@ START_TEST(steady_state_allocates_nothing)
     tc_flow f[8];
     uint64_t calls;
     const char *url = kinds[_i % 3];
+    memset(&alloc, 0, sizeof(alloc));
     ck_assert_int_eq(gn_set_allocator(&hooks), GN_OK);
     o.edge_triggered = _i / 3 % 2;
     e = nt_start(&echo_handler, NULL, &o, strcmp(url, "unix") == 0 ? nt_unix_url() : url, (char *)NULL);
@@ -404,7 +410,7 @@ END_TEST
 /* Large queues are given back when they are empty, while the connection lives. */
 START_TEST(queues_are_given_back)
 {
-    static nt_alloc alloc;
+    nt_alloc alloc;
     gn_allocator hooks = nt_alloc_hooks(&alloc);
     gn_options o = nt_options(1);
     gn_engine *e;
@@ -413,6 +419,7 @@ START_TEST(queues_are_given_back)
     unsigned char *bytes = calloc(1, 20 * NT_MIB);
     uint64_t before;
     ck_assert_ptr_nonnull(bytes);
+    memset(&alloc, 0, sizeof(alloc));
     ck_assert_int_eq(gn_set_allocator(&hooks), GN_OK);
     e = nt_start(&echo_handler, NULL, &o, "tcp://127.0.0.1:0", (char *)NULL);
     net = tc_net_open();
@@ -494,11 +501,12 @@ static int small_life(unsigned loops, int edge)
 /* The n-th allocation fails, for every n; then every one from the n-th on. */
 START_TEST(any_allocation_may_fail)
 {
-    static nt_alloc alloc;
+    nt_alloc alloc;
     gn_allocator hooks = nt_alloc_hooks(&alloc);
     unsigned loops = 1 + (unsigned)_i % 2, survived = 0, step = nt_scale() < 1 ? 5 : 1;
     uint64_t calls;
     gn_log_set_level(GN_LOG_OFF);
+    memset(&alloc, 0, sizeof(alloc));
     ck_assert_int_eq(gn_set_allocator(&hooks), GN_OK);
     ck_assert_int_eq(small_life(loops, _i / 2), 1);
     nt_verify();
@@ -526,7 +534,7 @@ END_TEST
 /* Memory is gone for a while: the engine lives on, and serves again afterwards. */
 START_TEST(engine_outlives_a_famine)
 {
-    static nt_alloc alloc;
+    nt_alloc alloc;
     gn_allocator hooks = nt_alloc_hooks(&alloc);
     gn_options o = nt_options(2);
     gn_engine *e;
@@ -534,6 +542,7 @@ START_TEST(engine_outlives_a_famine)
     tc *c, *d;
     uint64_t cpu;
     gn_log_set_level(GN_LOG_OFF);
+    memset(&alloc, 0, sizeof(alloc));
     ck_assert_int_eq(gn_set_allocator(&hooks), GN_OK);
     o.edge_triggered = _i;
     e = nt_start(&echo_handler, NULL, &o, "tcp://127.0.0.1:0", (char *)NULL);
