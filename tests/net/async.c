@@ -4,7 +4,9 @@
 
 #include <stdio.h>
 
-static const gn_handler echo_handler = { .on_open = nt_on_open, .on_traffic = nt_echo, .on_close = nt_on_close };
+static const gn_handler echo_handler = { .on_open = nt_on_open,
+                                         .on_traffic = nt_echo,
+                                         .on_close = nt_on_close };
 
 static void note_done(gn_handle h, int status, void *arg)
 {
@@ -24,7 +26,9 @@ static gn_action wake_traffic(gn_conn *c, void *user)
 
 START_TEST(wake_calls_on_traffic)
 {
-    static const gn_handler h = { .on_open = nt_on_open, .on_traffic = wake_traffic, .on_close = nt_on_close };
+    static const gn_handler h = { .on_open = nt_on_open,
+                                  .on_traffic = wake_traffic,
+                                  .on_close = nt_on_close };
     gn_options o = nt_options(2);
     gn_engine *e = nt_start(&h, NULL, &o, "tcp://127.0.0.1:0", (char *)NULL);
     tc_net *net = tc_net_open();
@@ -101,7 +105,8 @@ START_TEST(execute_runs_on_the_right_loop)
     }
     /* From a foreign loop, and from no loop at all, a handle does not become a pointer. */
     foreign_conn = nt_nth(NT_OPEN, 0).id;
-    ck_assert_int_eq(gn_execute(gn_engine_loop(e, (unsigned)(nt_nth(NT_B, 0).status + 1) % 3), not_mine, NULL), GN_OK);
+    ck_assert_int_eq(
+        gn_execute(gn_engine_loop(e, (unsigned)(nt_nth(NT_B, 0).status + 1) % 3), not_mine, NULL), GN_OK);
     nt_await(NT_C, 1);
     ck_assert_ptr_null(gn_conn_from_handle(foreign_conn));
     ck_assert_int_eq(gn_execute(foreign_conn, NULL, NULL), GN_EINVAL);
@@ -248,7 +253,9 @@ static gn_action ignore_traffic(gn_conn *c, void *user)
 /* D12: 20,000 mixed requests of one thread are done in the order of asking. */
 START_TEST(requests_of_one_thread_keep_their_order)
 {
-    static const gn_handler h = { .on_open = nt_on_open, .on_traffic = ignore_traffic, .on_close = nt_on_close };
+    static const gn_handler h = { .on_open = nt_on_open,
+                                  .on_traffic = ignore_traffic,
+                                  .on_close = nt_on_close };
     unsigned count = nt_scaled(20000, 500), written = 0;
     gn_options o = nt_options(2);
     gn_engine *e = nt_start(&h, NULL, &o, "tcp://127.0.0.1:0", (char *)NULL);
@@ -507,8 +514,8 @@ static void expect_stale(gn_handle h, int running)
     status[4] = gn_execute(h, note_done, NULL);
     status[5] = gn_send_to(h, &a, "x", 1, note_done, NULL);
     for (unsigned i = 0; i < 6; i++) {
-        ck_assert_msg(status[i] == GN_ECLOSED || (running && status[i] == GN_OK), "verb %u on a stale handle: %s", i,
-                      gn_strerror(status[i]));
+        ck_assert_msg(status[i] == GN_ECLOSED || (running && status[i] == GN_OK),
+                      "verb %u on a stale handle: %s", i, gn_strerror(status[i]));
         accepted += status[i] == GN_OK;
     }
     nt_await(NT_DONE, before + accepted);

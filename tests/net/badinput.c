@@ -4,7 +4,9 @@
 
 #include <stdio.h>
 
-static const gn_handler echo_handler = { .on_open = nt_on_open, .on_traffic = nt_echo, .on_close = nt_on_close };
+static const gn_handler echo_handler = { .on_open = nt_on_open,
+                                         .on_traffic = nt_echo,
+                                         .on_close = nt_on_close };
 
 /* Absurd options are logged with their reason; that is tested below, and noise elsewhere. */
 static void quiet(void)
@@ -82,10 +84,10 @@ END_TEST
 /* Any text at all: an answer, never a crash. */
 START_TEST(random_addresses_are_survived)
 {
-    static const char *const parts[] = {
-        "tcp", "udp", "unix", "4", "6", ":", "/", "//", "[", "]", "::1", "127.0.0.1", "%", "%lo", "*", "0", "99999",
-        "\x01", "\xff\xfe", "@", ".", "..", "-1", " ", "\n"
-    };
+    static const char *const parts[] = { "tcp", "udp", "unix",  "4",    "6",         ":", "/",
+                                         "//",  "[",   "]",     "::1",  "127.0.0.1", "%", "%lo",
+                                         "*",   "0",   "99999", "\x01", "\xff\xfe",  "@", ".",
+                                         "..",  "-1",  " ",     "\n" };
     uint64_t random = 77;
     gn_options o = nt_options(1);
     gn_engine *e;
@@ -104,7 +106,8 @@ START_TEST(random_addresses_are_survived)
             char back[GN_ADDR_TEXT_MAX];
             gn_addr b;
             ck_assert_int_gt(gn_addr_format(&a, back, sizeof(back)), 0);
-            ck_assert_msg(gn_addr_parse(back, &b) == GN_OK && gn_addr_equal(&a, &b), "\"%s\" became \"%s\"", text, back);
+            ck_assert_msg(gn_addr_parse(back, &b) == GN_OK && gn_addr_equal(&a, &b), "\"%s\" became \"%s\"",
+                          text, back);
         }
     }
     {
@@ -234,8 +237,9 @@ END_TEST
 /* These have no sensible meaning. */
 START_TEST(impossible_options_are_refused)
 {
-    static void (*const set[])(gn_options *) = { absurd_lb, absurd_lb_negative, absurd_loops, absurd_loops_most,
-                                                 absurd_backlog, absurd_high_over_max, absurd_size_1 };
+    static void (*const set[])(gn_options *) = { absurd_lb,         absurd_lb_negative, absurd_loops,
+                                                 absurd_loops_most, absurd_backlog,     absurd_high_over_max,
+                                                 absurd_size_1 };
     for (unsigned i = 0; i < sizeof(set) / sizeof(set[0]); i++) {
         gn_options o = nt_options(2);
         gn_engine *e = NULL;
@@ -298,7 +302,8 @@ START_TEST(options_of_an_older_program)
     for (size_t i = size; i < sizeof(u.bytes); i++)
         ck_assert_msg(u.bytes[i] == 0xee, "byte %u beyond the old struct was written", (unsigned)i);
     u.o.loops = 2;
-    e = nt_start(&echo_handler, NULL, &u.o, "tcp://127.0.0.1:0", (char *)NULL); /* garbage beyond is not read */
+    e = nt_start(&echo_handler, NULL, &u.o, "tcp://127.0.0.1:0",
+                 (char *)NULL); /* garbage beyond is not read */
     ck_assert_uint_eq(gn_engine_loop_count(e), 2);
     nt_stop(e, NT_SECOND);
 

@@ -45,7 +45,9 @@ static gn_action no_close(gn_conn *c, int reason, void *user)
     return GN_NONE;
 }
 
-static const gn_handler echo_handler = { .on_open = no_open, .on_traffic = echo_datagram, .on_close = no_close };
+static const gn_handler echo_handler = { .on_open = no_open,
+                                         .on_traffic = echo_datagram,
+                                         .on_close = no_close };
 
 static int exchange(tc *c, uint64_t seed, size_t n)
 {
@@ -64,7 +66,8 @@ static int exchange(tc *c, uint64_t seed, size_t n)
 
 START_TEST(one_callback_a_datagram)
 {
-    static const size_t sizes[] = { 0, 1, 2, 63, 64, 65, 511, 512, 1399, 1400, 1472, 1473, 4096, 9000, 32768, 65000 };
+    static const size_t sizes[] = { 0,    1,    2,    63,   64,   65,   511,   512,
+                                    1399, 1400, 1472, 1473, 4096, 9000, 32768, 65000 };
     gn_options o = nt_options(1 + (unsigned)_i);
     gn_engine *e = nt_start(&echo_handler, NULL, &o, "udp://127.0.0.1:0", (char *)NULL);
     tc_net *net = tc_net_open();
@@ -276,7 +279,8 @@ START_TEST(endpoint_has_a_peer_only_in_its_callback)
     ck_assert_int_eq(outcome(gn_write(endpoint, "x", 1, note_done, NULL)), GN_ENOTCONN);
     ck_assert_int_eq(outcome(gn_writev(endpoint, &iov, 1, note_done, NULL)), GN_ENOTCONN);
     ck_assert_int_eq(outcome(gn_close(endpoint, note_done, NULL)), GN_ENOTSUP);
-    ck_assert_int_eq(outcome(gn_send_to(endpoint, &last_peer, huge, sizeof(huge), note_done, NULL)), GN_EMSGSIZE);
+    ck_assert_int_eq(outcome(gn_send_to(endpoint, &last_peer, huge, sizeof(huge), note_done, NULL)),
+                     GN_EMSGSIZE);
     ck_assert_int_eq(outcome(gn_send_to(endpoint, &last_peer, "later", 5, note_done, NULL)), GN_OK);
     ck_assert_int_eq(tc_dgram_recv(c, bytes, sizeof(bytes), &n), GNP_OK);
     ck_assert_uint_eq(n, 5);
@@ -315,7 +319,8 @@ START_TEST(send_to_checks_its_arguments)
     nt_await(NT_TRAFFIC, 1);
     ck_assert_int_eq(tc_send_text(s, "x"), GNP_OK);
     nt_await(NT_TRAFFIC, 2);
-    ck_assert_int_eq(outcome(gn_send_to(nt_nth(NT_TRAFFIC, 1).id, &four, "x", 1, note_done, NULL)), GN_ENOTSUP);
+    ck_assert_int_eq(outcome(gn_send_to(nt_nth(NT_TRAFFIC, 1).id, &four, "x", 1, note_done, NULL)),
+                     GN_ENOTSUP);
     ck_assert_int_lt(outcome(gn_send_to(nt_nth(NT_TRAFFIC, 0).id, &six, "x", 1, note_done, NULL)), 0);
     ck_assert_int_lt(outcome(gn_send_to(nt_nth(NT_TRAFFIC, 0).id, &path, "x", 1, note_done, NULL)), 0);
     ck_assert_int_eq(gn_send_to(nt_nth(NT_TRAFFIC, 0).id, NULL, "x", 1, note_done, NULL), GN_EINVAL);

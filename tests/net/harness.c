@@ -179,7 +179,8 @@ void nt_await(nt_what what, unsigned n)
     uint64_t deadline = nt_deadline();
     unsigned have;
     gnp_mutex_lock(&notes.lock);
-    while (notes.count[what] < n && gnp_cond_wait_until(&notes.changed, &notes.lock, deadline) != GNP_ETIMEDOUT)
+    while (notes.count[what] < n &&
+           gnp_cond_wait_until(&notes.changed, &notes.lock, deadline) != GNP_ETIMEDOUT)
         ;
     have = notes.count[what];
     gnp_mutex_unlock(&notes.lock);
@@ -341,7 +342,8 @@ gn_engine *nt_start(const gn_handler *h, void *user, const gn_options *o, const 
     va_start(args, url);
     for (const char *u = url; u != NULL; u = va_arg(args, const char *)) {
         status = gn_engine_listen(e, u);
-        ck_assert_msg(status == GN_OK, "listen %s: %s (system's code %d)", u, gn_strerror(status), gn_os_error());
+        ck_assert_msg(status == GN_OK, "listen %s: %s (system's code %d)", u, gn_strerror(status),
+                      gn_os_error());
     }
     va_end(args);
     status = gn_engine_start(e);
@@ -549,7 +551,10 @@ static int target(const char *url, gnp_addr *out, int *kind)
     }
     memcpy(host, rest, n);
     host[n] = '\0';
-    status = gnp_ip_parse(strcmp(host, "0.0.0.0") == 0 ? "127.0.0.1" : strcmp(host, "::") == 0 ? "::1" : host, out);
+    status = gnp_ip_parse(strcmp(host, "0.0.0.0") == 0 ? "127.0.0.1"
+                          : strcmp(host, "::") == 0    ? "::1"
+                                                       : host,
+                          out);
     out->port = (uint16_t)strtoul(colon + 1, NULL, 10);
     return status;
 }

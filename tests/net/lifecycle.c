@@ -103,8 +103,22 @@ END_TEST
 /* ---------------------------------------------------------------- reasons */
 
 enum {
-    BY_OPEN_ACTION, BY_TRAFFIC_ACTION, BY_CONN_CLOSE, BY_HANDLE, BY_WAKE_ACTION, BY_EXECUTE, BY_ABORT, BY_PEER_END,
-    BY_EOF_ACTION, BY_EOF_CLOSE, BY_PEER_RESET, BY_IDLE, BY_IDLE_OPTION, BY_READ_DEADLINE, BY_STOP, WAYS
+    BY_OPEN_ACTION,
+    BY_TRAFFIC_ACTION,
+    BY_CONN_CLOSE,
+    BY_HANDLE,
+    BY_WAKE_ACTION,
+    BY_EXECUTE,
+    BY_ABORT,
+    BY_PEER_END,
+    BY_EOF_ACTION,
+    BY_EOF_CLOSE,
+    BY_PEER_RESET,
+    BY_IDLE,
+    BY_IDLE_OPTION,
+    BY_READ_DEADLINE,
+    BY_STOP,
+    WAYS
 };
 
 static const struct {
@@ -363,7 +377,9 @@ static gn_action facts_traffic(gn_conn *c, void *user)
 /* Addresses, context and unread bytes are there until on_close returns, also after a reset. */
 START_TEST(connection_knows_itself_to_the_end)
 {
-    static const gn_handler h = { .on_open = facts_open, .on_traffic = facts_traffic, .on_close = facts_close };
+    static const gn_handler h = { .on_open = facts_open,
+                                  .on_traffic = facts_traffic,
+                                  .on_close = facts_close };
     facts f;
     gn_options o = nt_options(2);
     tc_net *net = tc_net_open();
@@ -442,7 +458,8 @@ static gn_action in_tick(gn_engine *e, uint64_t *next_ns, void *user)
 
 START_TEST(shutdown_from_each_callback)
 {
-    static const char *const names[IN_CALLBACKS] = { "on_open", "on_traffic", "on_eof", "on_close", "on_tick" };
+    static const char *const names[IN_CALLBACKS] = { "on_open", "on_traffic", "on_eof", "on_close",
+                                                     "on_tick" };
     static const gn_handler h = {
         .on_shutdown = nt_on_shutdown, .on_open = in_open, .on_traffic = in_traffic, .on_eof = in_eof,
         .on_close = in_close, .on_tick = in_tick
@@ -774,9 +791,10 @@ static void load_thread(void *arg)
 
 START_TEST(stop_under_load_loses_nothing)
 {
-    static const gn_handler h = {
-        .on_shutdown = nt_on_shutdown, .on_open = nt_on_open, .on_traffic = counted_echo, .on_close = nt_on_close
-    };
+    static const gn_handler h = { .on_shutdown = nt_on_shutdown,
+                                  .on_open = nt_on_open,
+                                  .on_traffic = counted_echo,
+                                  .on_close = nt_on_close };
     gn_options o = nt_options(2);
     load l;
     gnp_thread t[6];
@@ -860,8 +878,11 @@ START_TEST(sigint_stops_every_engine)
     o.stop_on_signals = 1;
     a = nt_start(&echo_handler, NULL, &o, "tcp://127.0.0.1:0", (char *)NULL);
     b = nt_start(&echo_handler, NULL, &o, "tcp://127.0.0.1:0", (char *)NULL);
-    ck_assert_int_eq(nt_shell("p=$PPID; (i=0; while test ! -e %s && test $i -lt 200; do sleep 0.05; i=$((i+1)); done;"
-                              " kill -INT $p) >/dev/null 2>&1 &", flag), 0);
+    ck_assert_int_eq(
+        nt_shell("p=$PPID; (i=0; while test ! -e %s && test $i -lt 200; do sleep 0.05; i=$((i+1)); done;"
+                 " kill -INT $p) >/dev/null 2>&1 &",
+                 flag),
+        0);
     f = fopen(flag, "w");
     ck_assert_ptr_nonnull(f);
     fclose(f);
@@ -1126,7 +1147,8 @@ START_TEST(deadlines_count_from_where_they_should)
     closed = nt_nth(NT_C, 0).id;
     ck_assert_int_eq(nt_nth(NT_CLOSE, 0).status, GN_ETIMEDOUT);
     from = which == 0 ? nt_nth(NT_B, nt_count(NT_B) - 1).id : nt_nth(NT_A, 0).id;
-    ck_assert_msg(closed - from >= 300 * NT_MS, "closed after %llu ms", (unsigned long long)((closed - from) / NT_MS));
+    ck_assert_msg(closed - from >= 300 * NT_MS, "closed after %llu ms",
+                  (unsigned long long)((closed - from) / NT_MS));
     tc_close(c);
     nt_stop(e, NT_SECOND);
     tc_net_close(net);
@@ -1142,7 +1164,9 @@ static gn_action disarm_traffic(gn_conn *c, void *user)
 
 START_TEST(deadlines_can_be_taken_off)
 {
-    static const gn_handler h = { .on_open = arm_open, .on_traffic = disarm_traffic, .on_close = nt_on_close };
+    static const gn_handler h = { .on_open = arm_open,
+                                  .on_traffic = disarm_traffic,
+                                  .on_close = nt_on_close };
     unsigned which = (unsigned)_i;
     gn_options o = nt_options(1);
     gn_engine *e = nt_start(&h, &which, &o, "tcp://127.0.0.1:0", (char *)NULL);

@@ -6,7 +6,9 @@
 
 static gn_action steady_echo(gn_conn *c, void *user);
 
-static const gn_handler echo_handler = { .on_open = nt_on_open, .on_traffic = steady_echo, .on_close = nt_on_close };
+static const gn_handler echo_handler = { .on_open = nt_on_open,
+                                         .on_traffic = steady_echo,
+                                         .on_close = nt_on_close };
 
 /* Like nt_echo, but a failed write is the test's business. */
 static gn_action steady_echo(gn_conn *c, void *user)
@@ -139,7 +141,8 @@ START_TEST(long_starvation_ends_well)
     ck_assert_int_eq(gnp_descriptor_limit_set(limit), GNP_OK);
     {
         int status = echo_once(waiting, "after"); /* served now, or told before that it cannot be */
-        ck_assert_msg(status == GNP_OK || status == GNP_ECONNRESET || status == GNP_EOF || status == GNP_EPIPE,
+        ck_assert_msg(status == GNP_OK || status == GNP_ECONNRESET || status == GNP_EOF ||
+                          status == GNP_EPIPE,
                       "the one who waited got %s", gn_strerror(status));
     }
     later = tc_connect(net, nt_url(e, 0));
@@ -176,7 +179,8 @@ START_TEST(start_without_descriptors)
             nt_stop(e, NT_SECOND);
             continue;
         }
-        ck_assert_msg(status == GN_EMFILE || status == GN_ENFILE, "with %u descriptors: %s", n, gn_strerror(status));
+        ck_assert_msg(status == GN_EMFILE || status == GN_ENFILE, "with %u descriptors: %s", n,
+                      gn_strerror(status));
         failures++;
         ck_assert_int_eq(gn_engine_destroy(e), GN_OK);
     }
@@ -281,7 +285,9 @@ static void crowd_thread(void *arg)
 /* 10,000 connections open at once, each with its echo; an idle one costs at most 256 bytes. */
 START_TEST(ten_thousand_connections)
 {
-    static const gn_handler h = { .on_open = crowd_open, .on_traffic = crowd_traffic, .on_close = crowd_close };
+    static const gn_handler h = { .on_open = crowd_open,
+                                  .on_traffic = crowd_traffic,
+                                  .on_close = crowd_close };
     static nt_alloc alloc;
     static crowd cr;
     gn_allocator hooks = nt_alloc_hooks(&alloc);
@@ -301,13 +307,16 @@ START_TEST(ten_thousand_connections)
     o.edge_triggered = _i;
     e = nt_start(&h, NULL, &o, "tcp://127.0.0.1:0", (char *)NULL);
     /* Its report must not take the place of ours. */
-    snprintf(cr.command, sizeof(cr.command), "unset CK_LOG_FILE_NAME CK_TAP_LOG_FILE_NAME CK_XML_LOG_FILE_NAME;"
-             " exec '%s' --crowd '%s' %u", this_program, nt_url(e, 0), count);
+    snprintf(cr.command, sizeof(cr.command),
+             "unset CK_LOG_FILE_NAME CK_TAP_LOG_FILE_NAME CK_XML_LOG_FILE_NAME;"
+             " exec '%s' --crowd '%s' %u",
+             this_program, nt_url(e, 0), count);
     ck_assert_int_eq(gnp_thread_start(&cr.thread, crowd_thread, &cr, "crowd"), GNP_OK);
     deadline = gnp_now() + 3 * nt_patience();
     while (!gnp_load32(&cr.ended) && gnp_now() < deadline)
         gnp_sleep_until(gnp_now() + 10 * NT_MS);
-    ck_assert_msg(gnp_load32(&cr.ended), "the clients hang; %llu are open", (unsigned long long)gn_engine_conn_count(e));
+    ck_assert_msg(gnp_load32(&cr.ended), "the clients hang; %llu are open",
+                  (unsigned long long)gn_engine_conn_count(e));
     gnp_thread_join(&cr.thread);
     ck_assert_int_eq(cr.status, 0);
     NT_UNTIL(gnp_load64(&crowd_closed) == count);
@@ -523,7 +532,8 @@ START_TEST(any_allocation_may_fail)
         survived += (unsigned)small_life(loops, _i / 2);
         gnp_store64(&alloc.fail_at, 0);
         nt_verify();
-        ck_assert_msg(gnp_load64(&alloc.live) == 0, "%s: %u blocks are lost", name, (unsigned)gnp_load64(&alloc.live));
+        ck_assert_msg(gnp_load64(&alloc.live) == 0, "%s: %u blocks are lost", name,
+                      (unsigned)gnp_load64(&alloc.live));
     }
     ck_assert_uint_gt(survived, 0);
     ck_assert_int_eq(gn_set_allocator(NULL), GN_OK);

@@ -4,7 +4,9 @@
 
 #include <stdio.h>
 
-static const gn_handler echo_handler = { .on_open = nt_on_open, .on_traffic = nt_echo, .on_close = nt_on_close };
+static const gn_handler echo_handler = { .on_open = nt_on_open,
+                                         .on_traffic = nt_echo,
+                                         .on_close = nt_on_close };
 
 /* Notes the loop that a connection came to. */
 static gn_action loop_open(gn_conn *c, void *user)
@@ -14,7 +16,9 @@ static gn_action loop_open(gn_conn *c, void *user)
     return GN_NONE;
 }
 
-static const gn_handler loop_handler = { .on_open = loop_open, .on_traffic = nt_echo, .on_close = nt_on_close };
+static const gn_handler loop_handler = { .on_open = loop_open,
+                                         .on_traffic = nt_echo,
+                                         .on_close = nt_on_close };
 
 static void one_echo(tc_net *net, const char *url)
 {
@@ -156,7 +160,8 @@ START_TEST(mixed_addresses_use_all_loops)
     tc *c[40];
     uint64_t tcp[4];
     o.reuseport = _i;
-    e = nt_start(&loop_handler, NULL, &o, "udp://127.0.0.1:0", nt_unix_url(), "tcp://127.0.0.1:0", (char *)NULL);
+    e = nt_start(&loop_handler, NULL, &o, "udp://127.0.0.1:0", nt_unix_url(), "tcp://127.0.0.1:0",
+                 (char *)NULL);
     connect_in_turn(net, nt_url(e, 1), c, 40);
     expect_even(e, 4, 10);
     close_all(c, 40);
@@ -189,7 +194,8 @@ START_TEST(port_0_is_one_port)
     ck_assert_int_eq(gn_engine_addr(e, 0, &a), GN_OK);
     ck_assert_uint_ne(gn_addr_port(&a), 0);
     connect_in_turn(net, nt_url(e, 0), c, 90);
-    ck_assert_uint_eq(gn_engine_loop_accepted(e, 0) + gn_engine_loop_accepted(e, 1) + gn_engine_loop_accepted(e, 2), 90);
+    ck_assert_uint_eq(
+        gn_engine_loop_accepted(e, 0) + gn_engine_loop_accepted(e, 1) + gn_engine_loop_accepted(e, 2), 90);
     if (gnp_reuseport_balances(GNP_STREAM)) {
         /* 90 clients by chance on 3 loops: all miss one of them once in 10^15 runs */
         for (unsigned i = 0; i < 3; i++)
@@ -324,7 +330,8 @@ END_TEST
 START_TEST(port_in_use_is_an_error)
 {
     gn_options o = nt_options(2);
-    gn_engine *e = nt_start(&echo_handler, NULL, &o, "tcp://127.0.0.1:0", "udp://127.0.0.1:0", (char *)NULL), *f;
+    gn_engine *e = nt_start(&echo_handler, NULL, &o, "tcp://127.0.0.1:0", "udp://127.0.0.1:0", (char *)NULL),
+              *f;
     tc_net *net = tc_net_open();
     ck_assert_int_eq(gn_engine_create(&f, &echo_handler, NULL, &o), GN_OK);
     ck_assert_int_eq(gn_engine_listen(f, nt_url(e, 0)), GN_EADDRINUSE);

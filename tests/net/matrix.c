@@ -47,7 +47,8 @@ static cell cell_at(unsigned i)
     i /= MODES;
     c.poller = pollers[i];
     snprintf(c.name, sizeof(c.name), "%s/%s/%s/%s/%s/%s", c.poller, mode_names[c.mode], proto_names[c.proto],
-             op_names[c.op], c.many_loops ? "3 loops" : "1 loop", c.several ? "several addresses" : "one address");
+             op_names[c.op], c.many_loops ? "3 loops" : "1 loop",
+             c.several ? "several addresses" : "one address");
     return c;
 }
 
@@ -271,7 +272,8 @@ static gn_engine *serve(const cell *c, server *s, const gn_options *o)
 
 #define MOST_CLIENTS 64u
 
-static unsigned connect_all(const cell *c, gn_engine *e, tc_net *net, tc_flow *flows, unsigned count, unsigned seed)
+static unsigned connect_all(const cell *c, gn_engine *e, tc_net *net, tc_flow *flows, unsigned count,
+                            unsigned seed)
 {
     unsigned streams = 0, addresses = gn_engine_addr_count(e);
     ck_assert_uint_eq(addresses, c->several ? 3 : 1);

@@ -376,7 +376,9 @@ static gn_action write_vectors(gn_conn *c, void *user)
 /* D3: any number of vectors. */
 START_TEST(writev_takes_any_number)
 {
-    static const gn_handler h = { .on_open = nt_on_open, .on_traffic = write_vectors, .on_close = nt_on_close };
+    static const gn_handler h = { .on_open = nt_on_open,
+                                  .on_traffic = write_vectors,
+                                  .on_close = nt_on_close };
     gn_options o = nt_options(1);
     gn_engine *e = start_kind(_i, &h, NULL, &o);
     tc_net *net = tc_net_open();
@@ -669,7 +671,9 @@ static gn_action watched_echo(gn_conn *c, void *user)
  * once it reads, all comes back. */
 START_TEST(outbound_high_pauses_and_resumes)
 {
-    static const gn_handler h = { .on_open = nt_on_open, .on_traffic = watched_echo, .on_close = nt_on_close };
+    static const gn_handler h = { .on_open = nt_on_open,
+                                  .on_traffic = watched_echo,
+                                  .on_close = nt_on_close };
     plan p;
     gn_options o = nt_options(1);
     gn_engine *e;

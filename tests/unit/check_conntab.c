@@ -44,7 +44,8 @@ START_TEST(handles_never_resurrect)
             ck_assert_ptr_nonnull(c[i]);
         }
         for (unsigned i = 0; round > 0 && i < CONNS; i++)
-            ck_assert_msg(gni_conntab_find(&t, index[i], gen[i]) == NULL, "round %u: handle %u is back", round, i);
+            ck_assert_msg(gni_conntab_find(&t, index[i], gen[i]) == NULL, "round %u: handle %u is back",
+                          round, i);
         ck_assert_uint_eq(t.live, CONNS);
         for (unsigned i = 0; i < CONNS; i++) {
             index[i] = c[i]->index;
