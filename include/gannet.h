@@ -217,13 +217,15 @@ typedef struct gn_handler {
     /* Bytes have come (or gn_wake was called).  What is left unread stays
      * buffered; the next call sees it with what came since.  For datagrams: one
      * call each, also for an empty one; what is left unread is dropped, and c is
-     * the endpoint itself, with the sender as its remote address. */
+     * the endpoint itself, with the sender as its remote address; it has no
+     * on_open and no on_close, and GN_CLOSE means nothing to it. */
     gn_action (*on_traffic)(gn_conn *c, void *user);
 
     /* The peer has ended its stream; nothing more will be read, writing still
      * works.  Without this callback, or if it returns GN_CLOSE, what was written
      * is sent and the connection closes with reason GN_EOF.  With GN_NONE it
-     * stays open until you close it. */
+     * stays open until you close it, or have ended your stream too
+     * (gn_conn_shutdown_write). */
     gn_action (*on_eof)(gn_conn *c, void *user);
 
     /* Exactly once for every on_open.  reason: GN_OK if you closed it, GN_EOF if
@@ -272,7 +274,8 @@ typedef struct gn_options {
     size_t send_buffer;        /* SO_SNDBUF; 0: the system's */
     size_t read_buffer;        /* most bytes of one read, one buffer per loop; 64 KiB */
     size_t edge_chunk;         /* most bytes read of one connection per turn when edge-triggered; 1 MiB */
-    size_t inbound_max;        /* unread bytes of a connection at which reading pauses; 1 MiB */
+    size_t inbound_max;        /* unread bytes of a connection at which reading pauses; 1 MiB.  A
+                                  handler that waits for more than this waits for ever */
     size_t outbound_max;       /* unsent bytes of a connection at which a write fails; 64 MiB */
     size_t outbound_high;      /* unsent bytes at which reading pauses until half of it; 1 MiB */
     uint64_t close_timeout_ns; /* time for unsent bytes after a close; 30 s, then the rest is cut */
@@ -323,12 +326,14 @@ GN_API int gn_engine_addr(const gn_engine *e, unsigned i, gn_addr *out);
 GN_API int gn_engine_url(const gn_engine *e, unsigned i, char *out, size_t cap);
 
 /* [setup] Starts the loops on their threads and returns.  on_boot is called first.
- * GN_EBUSY if it runs already; GN_ECANCELED if on_boot said GN_SHUTDOWN. */
+ * GN_EBUSY if it runs or ran already; GN_ECANCELED if on_boot said GN_SHUTDOWN; GN_ELIMIT when
+ * the process has no room for more loops (1,023); GN_ENOMEM, GN_EMFILE, GN_EAGAIN (no thread). */
 GN_API int gn_engine_start(gn_engine *e);
 
 /* [any, but not on a loop] Waits until the engine has stopped, calls on_shutdown,
  * and gives the reason: GN_OK, or the error that ended it.  One caller per start.
- * On a loop: GN_EBUSY.  Not started: GN_EINVAL. */
+ * On any loop, or while
+ * another thread joins: GN_EBUSY.  Not started: GN_EINVAL. */
 GN_API int gn_engine_join(gn_engine *e);
 
 /* [setup] gn_engine_start, then gn_engine_join. */
@@ -407,7 +412,8 @@ GN_API int gn_conn_close(gn_conn *c);
  * follows with GN_ECANCELED, never inside this call. */
 GN_API int gn_conn_abort(gn_conn *c);
 
-/* Ends our stream once all that is queued is sent; reading goes on. */
+/* Ends our stream once all that is queued is sent; reading goes on, writing gives GN_EPIPE.
+ * When the peer has ended its stream too, the connection closes with GN_EOF. */
 GN_API int gn_conn_shutdown_write(gn_conn *c);
 
 /* A pointer of yours; NULL at first. */
@@ -432,7 +438,8 @@ GN_API int gn_conn_is_datagram(const gn_conn *c);
 /* The index, in order of gn_engine_listen, of the address it came by. */
 GN_API unsigned gn_conn_listener(const gn_conn *c);
 
-/* The system's code of the error that broke the connection, or 0. */
+/* The system's code of the error that broke the connection; 0 if none did, or if the system
+ * gave none. */
 GN_API int gn_conn_os_error(const gn_conn *c);
 
 /* Closes the connection with GN_ETIMEDOUT: idle, when no byte moved either way for
@@ -478,7 +485,8 @@ GN_API int gn_writev(gn_handle h, const gn_iov *iov, unsigned count, gn_done don
  * endpoint). */
 GN_API int gn_send_to(gn_handle h, const gn_addr *to, const void *data, size_t n, gn_done done, void *arg);
 
-/* Calls on_traffic of the connection, also without new bytes; then done. */
+/* Calls on_traffic of the connection, also without new bytes; then done.  In done GN_ENOTSUP for
+ * a datagram endpoint, as with gn_close. */
 GN_API int gn_wake(gn_handle h, gn_done done, void *arg);
 
 /* gn_conn_close; done when it has closed, after on_close, also if another reason

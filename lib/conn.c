@@ -20,11 +20,14 @@ static const gn_options *options_of(const gn_conn *c)
 
 /* ------------------------------------------------------------- deadlines */
 
+/* Half of what the counter of ticks holds, 26 days; longer is for ever. */
+#define IDLE_TICKS_MAX (UINT32_MAX / 2)
+
 static void idle_set(gn_conn *c, uint64_t ns)
 {
     /* Rounded up and one more, since the last byte may have come at the end of its tick. */
     uint64_t ticks = (ns >> GNI_TICK_BITS) + 2;
-    c->idle_ticks = ns == 0 ? 0 : ticks > INT32_MAX ? INT32_MAX : (uint32_t)ticks;
+    c->idle_ticks = ns == 0 || ticks > IDLE_TICKS_MAX ? 0 : (uint32_t)ticks;
     c->active = gni_ticks(c->loop->now);
 }
 
@@ -108,8 +111,13 @@ static int linger_start(gn_conn *c)
 
 static void closers_done(gn_conn *c)
 {
-    gni_task *t = c->closers;
-    c->closers = NULL;
+    gni_task *t = NULL;
+    while (c->closers != NULL) { /* the last to ask is first in the list */
+        gni_task *next = c->closers->next;
+        c->closers->next = t;
+        t = c->closers;
+        c->closers = next;
+    }
     while (t != NULL) {
         gni_task *next = t->next;
         t->run(t, GN_OK);
@@ -147,12 +155,12 @@ static void conn_end(gn_conn *c, int reason)
     }
 }
 
-void gni_conn_fail(gn_conn *c, int reason)
+void gni_conn_fail(gn_conn *c, int reason, int os_error)
 {
     if ((c->flags & GNI_F_FAILED) == 0) {
         c->flags |= GNI_F_FAILED;
         c->reason = reason;
-        c->os_error = gnp_os_error();
+        c->os_error = os_error;
     }
 }
 
@@ -198,7 +206,7 @@ static void interest_update(gn_conn *c)
     }
     int rc = gnp_want(c->loop->poller, &c->sock, pause ? 0 : GNP_READ);
     if (rc != GNP_OK) {
-        gni_conn_fail(c, rc);
+        gni_conn_fail(c, rc, gnp_os_error());
         gni_conn_mark_dirty(c);
     }
     c->flags ^= GNI_F_PAUSED;
@@ -215,7 +223,7 @@ static int settle_drained(gn_conn *c)
         c->flags |= GNI_F_SHUT_DONE;
         int rc = gnp_shutdown(c->loop->poller, &c->sock);
         if (rc != GNP_OK) {
-            gni_conn_fail(c, rc);
+            gni_conn_fail(c, rc, gnp_os_error());
             conn_end(c, c->reason);
             return 1;
         }
@@ -332,10 +340,10 @@ static void traffic(gn_conn *c, const void *data, size_t n)
     } else {
         (void)gn_conn_discard(c, SIZE_MAX);
     }
-    if (l->span_len > 0 && action != GN_CLOSE && gni_conn_usable(c)) {
+    if (l->span_len > 0 && (h->on_close != NULL || gni_conn_usable(c))) { /* on_close may peek */
         int rc = gni_ring_write(&c->inbound, gni_loop_span(l), l->span_len);
         if (rc != GN_OK) {
-            gni_conn_fail(c, rc);
+            gni_conn_fail(c, rc, 0);
         }
     }
     callback_end(c);
@@ -379,7 +387,7 @@ static void conn_input(gn_conn *c, const void *data, size_t n)
         int rc = gni_ring_write(&c->inbound, data, n);
         gnp_recv_done(l->poller, &c->sock);
         if (rc != GN_OK) {
-            gni_conn_fail(c, rc);
+            gni_conn_fail(c, rc, 0);
             return;
         }
         traffic(c, NULL, 0);
@@ -408,7 +416,7 @@ static size_t conn_receive(gn_conn *c)
     if (rc == GNP_EOF) {
         conn_eof(c);
     } else if (rc != GNP_AGAIN) {
-        gni_conn_fail(c, rc);
+        gni_conn_fail(c, rc, gnp_os_error());
     }
     return 0;
 }
@@ -446,7 +454,7 @@ static void conn_hangup(gn_conn *c)
     }
     c->flags |= GNI_F_HUNG;
     if (c->u.out.bytes == 0 && (c->flags & GNI_F_EOF) != 0 && (c->flags & GNI_F_SHUT_DONE) == 0) {
-        gni_conn_fail(c, GN_ECONNRESET);
+        gni_conn_fail(c, GN_ECONNRESET, 0);
     }
 }
 

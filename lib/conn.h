@@ -91,8 +91,9 @@ void gni_conn_clean(gn_conn *c);
 /* Asks for an orderly end with that reason; the first one counts. */
 void gni_conn_request_close(gn_conn *c, int reason, uint64_t timeout_ns);
 
-/* Keeps the error that broke it; it ends at the next settle. */
-void gni_conn_fail(gn_conn *c, int reason);
+/* Keeps the error that broke it, and the system's code of it (0: it is our own); it ends at the
+ * next settle. */
+void gni_conn_fail(gn_conn *c, int reason, int os_error);
 
 /* Ends it now, whatever is queued. */
 void gni_conn_cut(gn_conn *c, int reason);

@@ -278,6 +278,7 @@ static int loops_make(gn_engine *e)
         e->loops[e->loops_made++] = l;
     }
     acceptors_assign(e);
+    gnp_store32(&e->loops_shown, e->nloops); /* from now on other threads may look at them */
     return GN_OK;
 }
 
@@ -418,9 +419,8 @@ int gn_engine_join(gn_engine *e)
     if (!engine_valid(e)) {
         return GN_EINVAL;
     }
-    gn_loop *l = gn_loop_current();
-    if (l != NULL && l->engine == e) {
-        return GN_EBUSY;
+    if (gn_loop_current() != NULL) {
+        return GN_EBUSY; /* also that of another engine, which has connections to serve */
     }
     gnp_mutex_lock(&e->lock);
     int rc = e->state != GNI_ENGINE_RUNNING ? GN_EINVAL : e->joining ? GN_EBUSY : GN_OK;
@@ -432,13 +432,13 @@ int gn_engine_join(gn_engine *e)
         return rc;
     }
     (void)threads_join(e);
+    if (e->handler->on_shutdown != NULL) {
+        e->handler->on_shutdown(e, e->user);
+    }
     gnp_mutex_lock(&e->lock);
     e->state = GNI_ENGINE_JOINED;
     rc = e->error;
     gnp_mutex_unlock(&e->lock);
-    if (e->handler->on_shutdown != NULL) {
-        e->handler->on_shutdown(e, e->user);
-    }
     return rc;
 }
 
@@ -482,7 +482,7 @@ gn_loop *gni_engine_balance(gn_engine *e, const gnp_addr *peer)
 /* The loops stand from the start until the engine is destroyed. */
 static const gn_loop *loop_at(const gn_engine *e, unsigned i)
 {
-    return engine_valid(e) && i < e->nloops && i < e->loops_made ? e->loops[i] : NULL;
+    return engine_valid(e) && i < gnp_load32(&e->loops_shown) ? e->loops[i] : NULL;
 }
 
 uint64_t gn_engine_conn_count(const gn_engine *e)
@@ -502,7 +502,8 @@ unsigned gn_engine_loop_count(const gn_engine *e)
 
 gn_handle gn_engine_loop(const gn_engine *e, unsigned i)
 {
-    return gn_loop_handle(loop_at(e, i));
+    const gn_loop *l = loop_at(e, i);
+    return l != NULL && gnp_load32(&l->alive) ? gn_loop_handle(l) : GN_HANDLE_NONE;
 }
 
 uint64_t gn_engine_loop_accepted(const gn_engine *e, unsigned i)

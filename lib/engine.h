@@ -21,6 +21,7 @@ struct gn_engine {
     unsigned nlisteners, cap_listeners;
     gn_loop **loops; /* nloops of them, then perhaps the acceptor */
     unsigned loops_made;
+    gnp_atomic32 loops_shown; /* nloops once they are all made */
     gnp_atomic64 next; /* round robin */
     gnp_mutex lock;    /* guards all below, and that a loop's poller lives while it is woken */
     gnp_cond cond;

@@ -134,10 +134,25 @@ static void tick(gni_timer *t, void *arg)
     if (action == GN_SHUTDOWN) {
         gn_engine_stop(l->engine, e->options.drain_ns);
     }
-    gni_timer_set(&l->wheel, t, next > GNP_NEVER - 1 - l->now ? GNP_NEVER : l->now + next);
+    uint64_t now = l->now & ~((UINT64_C(1) << GNI_TICK_BITS) - 1); /* a tick that has begun: due at once */
+    gni_timer_set(&l->wheel, t, next > GNP_NEVER - 1 - l->now ? GNP_NEVER : next == 0 ? now : l->now + next);
 }
 
 /* ---------------------------------------------------------------- draining */
+
+/* What is marked while this runs waits for the next turn, so that two connections that write
+ * to each other cannot hold the loop. */
+static void dirty_clean(gn_loop *l)
+{
+    gn_conn *c = l->dirty;
+    l->dirty = NULL;
+    l->dirty_tail = &l->dirty;
+    while (c != NULL) {
+        gn_conn *next = c->dirty_next;
+        gni_conn_clean(c);
+        c = next;
+    }
+}
 
 static void cut_all(gn_loop *l, int reason)
 {
@@ -151,6 +166,7 @@ static void cut_all(gn_loop *l, int reason)
 static void drain_over(gni_timer *t, void *arg)
 {
     (void)t;
+    dirty_clean(arg); /* a stop that comes late still offers everything to the system once */
     cut_all(arg, GN_ETIMEDOUT);
 }
 
@@ -223,20 +239,6 @@ static void tasks_run(gn_loop *l)
         gni_task *t = l->backlog;
         l->backlog = t->next;
         t->run(t, GN_OK);
-    }
-}
-
-/* What is marked while this runs waits for the next turn, so that two connections that write
- * to each other cannot hold the loop. */
-static void dirty_clean(gn_loop *l)
-{
-    gn_conn *c = l->dirty;
-    l->dirty = NULL;
-    l->dirty_tail = &l->dirty;
-    while (c != NULL) {
-        gn_conn *next = c->dirty_next;
-        gni_conn_clean(c);
-        c = next;
     }
 }
 
@@ -322,6 +324,7 @@ static int loop_setup(gn_loop *l)
     l->now = gnp_now();
     gni_wheel_init(&l->wheel, l->now);
     gni_mailbox_open(l->box, l->poller);
+    gnp_store32(&l->alive, 1);
     rc = acceptors_attach(l);
     if (rc == GN_OK && o->stop_on_signals && l->index == 0) {
         rc = gnp_signal_watch(l->poller);
@@ -333,6 +336,7 @@ static int loop_setup(gn_loop *l)
 /* The last tasks run with GN_ECLOSED; after that a push fails, so each completes exactly once. */
 static void tasks_refuse(gn_loop *l)
 {
+    gnp_store32(&l->alive, 0);
     gni_task *late = gni_mailbox_close(l->box);
     gni_task *lists[2] = { l->backlog, late };
     l->backlog = NULL;

@@ -71,6 +71,7 @@ struct gn_loop {
     uint64_t open; /* connections whose on_close is owed */
     gnp_atomic64 open_shared; /* the same, for other threads */
     gnp_atomic64 accepted;
+    gnp_atomic32 alive; /* posts reach it */
     gnp_atomic32 load; /* open and on their way here, for the balancer */
     gnp_thread thread;
     int watching; /* for signals */

@@ -43,7 +43,7 @@ static int queue_append(gn_conn *c, const gnp_iov *span, unsigned count, size_t 
         int rc = gni_segq_append(&c->u.out, &c->loop->segs, p, span[i].len - skip);
         skip = 0;
         if (rc != GN_OK) {
-            gni_conn_fail(c, rc); /* part of it may have left: the stream is broken */
+            gni_conn_fail(c, rc, 0); /* part of it may have left: the stream is broken */
             return rc;
         }
     }
@@ -67,10 +67,12 @@ int gni_out_send_stage(gn_conn *c)
         sent = 0;
     } else if (rc != GNP_OK) {
         stage_clear(s);
-        gni_conn_fail(c, rc);
+        gni_conn_fail(c, rc, gnp_os_error());
         return rc;
     }
-    touch(c);
+    if (sent > 0) {
+        touch(c);
+    }
     rc = GN_OK;
     if (sent < s->bytes) {
         c->flags |= GNI_F_BLOCKED;
@@ -99,7 +101,7 @@ void gni_out_send_queue(gn_conn *c)
             return;
         }
         if (rc != GNP_OK) {
-            gni_conn_fail(c, rc);
+            gni_conn_fail(c, rc, gnp_os_error());
             return;
         }
         touch(c);
@@ -154,29 +156,19 @@ static int stage_write(gn_conn *c, const gn_iov *iov, unsigned count)
     return hot ? gni_out_send_stage(c) : GN_OK;
 }
 
-/* Several pieces are gathered aside first, so that running out of memory leaves the queue as it was. */
+/* Behind one another, so that small pieces share segments; back to where it was if memory ends. */
 static int queue_write(gn_conn *c, const gn_iov *iov, unsigned count)
 {
     gni_segq *q = &c->u.out;
     gni_segpool *pool = &c->loop->segs;
-    if (count == 1) {
-        return gni_segq_append(q, pool, iov[0].base, iov[0].len);
-    }
-    gni_segq aside = { NULL, NULL, 0 };
+    size_t before = q->bytes;
     for (unsigned i = 0; i < count; i++) {
-        int rc = iov[i].len == 0 ? GN_OK : gni_segq_append(&aside, pool, iov[i].base, iov[i].len);
+        int rc = iov[i].len == 0 ? GN_OK : gni_segq_append(q, pool, iov[i].base, iov[i].len);
         if (rc != GN_OK) {
-            gni_segq_clear(&aside, pool);
+            gni_segq_truncate(q, pool, before);
             return rc;
         }
     }
-    if (q->tail != NULL) {
-        q->tail->next = aside.head;
-    } else {
-        q->head = aside.head;
-    }
-    q->tail = aside.tail;
-    q->bytes += aside.bytes;
     return GN_OK;
 }
 

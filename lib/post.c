@@ -185,12 +185,8 @@ static void close_run(gni_task *t, int status)
         return;
     }
     t->run = close_finish;
-    t->next = NULL;
-    gni_task **at = &c->closers;
-    while (*at != NULL) {
-        at = &(*at)->next;
-    }
-    *at = t;
+    t->next = c->closers;
+    c->closers = t;
     (void)gn_conn_close(c);
 }
 

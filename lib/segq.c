@@ -162,6 +162,26 @@ void gni_segq_consume(gni_segq *q, gni_segpool *p, size_t n)
     }
 }
 
+void gni_segq_truncate(gni_segq *q, gni_segpool *p, size_t n)
+{
+    gni_seg *s = q->head;
+    size_t left = n;
+
+    if (n == 0) {
+        gni_segq_clear(q, p);
+        return;
+    }
+    while (left > s->end - s->begin) {
+        left -= s->end - s->begin;
+        s = s->next;
+    }
+    s->end = s->begin + (uint32_t)left;
+    list_give(p, s->next);
+    s->next = NULL;
+    q->tail = s;
+    q->bytes = n;
+}
+
 void gni_segq_clear(gni_segq *q, gni_segpool *p)
 {
     list_give(p, q->head);

@@ -43,6 +43,9 @@ unsigned gni_segq_iov(const gni_segq *q, gnp_iov *iov, unsigned cap);
 /* Drops the first n (<= bytes) bytes. */
 void gni_segq_consume(gni_segq *q, gni_segpool *p, size_t n);
 
+/* Drops what is behind the first n (<= bytes) bytes.  For a write that is taken back. */
+void gni_segq_truncate(gni_segq *q, gni_segpool *p, size_t n);
+
 void gni_segq_clear(gni_segq *q, gni_segpool *p);
 
 #endif

@@ -18,7 +18,7 @@
  *  5. End of stream is told once, by gnp_recv, after all data; no READABLE follows.
  *  6. After gnp_close returned GNP_OK no event carries that socket, also none that an
  *     earlier gnp_poller_wait of the same round would still have had in its array:
- *     the poller blanks those (what = 0).  A descriptor that is used anew never
+ *     the poller blanks those (what = 0, sock = NULL).  A descriptor that is used anew never
  *     gets another's bytes or events.
  *  7. gnp_send that took less than all, or said GNP_AGAIN, is followed by WRITABLE as
  *     soon as there is room.  Otherwise WRITABLE comes only as a spurious hint.

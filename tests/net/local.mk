@@ -9,6 +9,7 @@ net_programs = \
 	%D%/limits \
 	%D%/listen \
 	%D%/matrix \
+	%D%/regress \
 	%D%/stream
 net_harness = %D%/harness.c %D%/harness.h
 net_cflags = $(AM_CFLAGS) $(CHECK_CFLAGS)
@@ -38,6 +39,9 @@ TESTS += $(net_programs)
 %C%_matrix_SOURCES = %D%/matrix.c $(net_harness)
 %C%_matrix_CFLAGS = $(net_cflags)
 %C%_matrix_LDADD = $(net_libs)
+%C%_regress_SOURCES = %D%/regress.c $(net_harness)
+%C%_regress_CFLAGS = $(net_cflags)
+%C%_regress_LDADD = $(net_libs)
 %C%_stream_SOURCES = %D%/stream.c $(net_harness)
 %C%_stream_CFLAGS = $(net_cflags)
 %C%_stream_LDADD = $(net_libs)
