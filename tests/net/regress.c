@@ -38,9 +38,11 @@ START_TEST(queued_pieces_share_segments)
     ck_assert_int_eq(gn_set_allocator(&hooks), GN_OK);
     e = nt_start(&h, NULL, &o, "tcp://127.0.0.1:0", (char *)NULL);
     net = tc_net_open();
-    c = tc_connect(net, nt_url(e, 0));
+    if (tc_try_connect(net, nt_url(e, 0), &c) != GNP_OK) /* the reset may come first */
+        c = NULL;
     nt_await(NT_CLOSE, 1);
-    tc_close(c);
+    if (c != NULL)
+        tc_close(c);
     nt_stop(e, NT_SECOND);
     tc_net_close(net);
     ck_assert_int_eq(gn_set_allocator(NULL), GN_OK);
@@ -62,7 +64,9 @@ static gn_action late_traffic(gn_conn *c, void *user)
 /* The loop is busy until after the drain deadline; still everybody is told in order. */
 START_TEST(late_stop_still_closes_in_order)
 {
-    static const gn_handler h = { .on_open = nt_on_open, .on_traffic = late_traffic, .on_close = nt_on_close };
+    static const gn_handler h = {
+        .on_open = nt_on_open, .on_traffic = late_traffic, .on_close = nt_on_close
+    };
     gn_options o = nt_options(1);
     gn_engine *e = nt_start(&h, NULL, &o, "tcp://127.0.0.1:0", (char *)NULL);
     tc_net *net = tc_net_open();
@@ -133,13 +137,12 @@ static void closer_done(gn_handle h, int status, void *arg)
     gnp_store64(&last_closer, i);
 }
 
+/* More than the system's buffers of both ends grow to. */
 static gn_action blocked_open(gn_conn *c, void *user)
 {
     static unsigned char big[1 << 20];
-    while (gn_conn_outbound(c) == 0) {
+    for (unsigned i = 0; i < 48; i++)
         NT_EXPECT_INT(gn_conn_write(c, big, sizeof(big)), GN_OK);
-        NT_EXPECT_INT(gn_conn_flush(c), GN_OK);
-    }
     return nt_on_open(c, user);
 }
 
@@ -261,7 +264,9 @@ static gn_action error_close(gn_conn *c, int reason, void *user)
 
 START_TEST(error_of_one_is_not_told_of_another)
 {
-    static const gn_handler h = { .on_open = nt_on_open, .on_traffic = memory_traffic, .on_close = error_close };
+    static const gn_handler h = {
+        .on_open = nt_on_open, .on_traffic = memory_traffic, .on_close = error_close
+    };
     gn_allocator hooks = nt_alloc_hooks(&heap);
     gn_options o = nt_options(1);
     gn_engine *e;
