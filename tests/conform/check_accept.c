@@ -188,48 +188,105 @@ START_TEST(no_descriptor_left)
 }
 END_TEST
 
-/* Two listeners with reuseport on one port: every connection comes to one of them, and where
- * the system says that it balances, to both. */
-START_TEST(reuseport_shares)
+/*
+ * Two sockets of a kind on one port: the first insists on having it alone, then lets the second
+ * in, but nobody who did not ask to share.  0 where there is no sharing.
+ */
+static int share_port(gnp_sock s[2], gnp_addr *a, int kind)
 {
-    gnp_sock_opts o = { .v6only = -1, .reuseport = 1 };
-    subject t;
-    gnp_sock l[2], s, peer[64];
-    gnp_addr a;
-    int got[2] = { 0, 0 }, i, k, r;
+    gnp_sock_opts o = { .v6only = -1, .reuseaddr = 1, .reuseport = GNP_SHARED_FIRST };
+    gnp_sock other;
+    int r;
 
-    subject_open_poller(&t, _i, NULL);
-    ip_addr(&a, "127.0.0.1", 0);
-    r = gnp_listen(&l[0], &a, &o, NULL);
+    ip_addr(a, "127.0.0.1", 0);
+    r = kind == GNP_DGRAM ? gnp_dgram_open(&s[0], a, &o) : gnp_listen(&s[0], a, &o, NULL);
     if (r == GNP_ENOTSUP) {
         printf("no reuseport here\n");
-        subject_close(&t);
-        return;
+        return 0;
     }
     ck_assert_int_eq(r, GNP_OK);
-    ck_assert_int_eq(gnp_sock_local(&l[0], &a), GNP_OK);
-    ck_assert_int_eq(gnp_listen(&l[1], &a, &o, NULL), GNP_OK);
-    t.addr = a;
-    ck_assert_int_eq(gnp_attach(t.p, &l[0], GNP_READ), GNP_OK);
-    ck_assert_int_eq(gnp_attach(t.p, &l[1], GNP_READ), GNP_OK);
-    for (i = 0; i < 64; i++)
-        peer_connect(&t, &peer[i]);
-    while (got[0] + got[1] < 64) {
-        step(&t, ROUND, gnp_now() + PATIENCE);
-        ck_assert_int_gt(t.n, 0);
-        for (k = 0; k < 2; k++) {
-            while (gnp_accept(t.p, &l[k], &s, NULL) == GNP_OK) {
-                got[k]++;
-                gnp_sock_close(&s, 0);
+    ck_assert_int_eq(gnp_sock_local(&s[0], a), GNP_OK);
+    o.reuseport = GNP_SHARED;
+    r = kind == GNP_DGRAM ? gnp_dgram_open(&s[1], a, &o) : gnp_listen(&s[1], a, &o, NULL);
+    ck_assert_int_eq(r, GNP_OK);
+    for (o.reuseport = 0; o.reuseport <= 2; o.reuseport += 2) { /* GNP_EXCLUSIVE, GNP_SHARED_FIRST */
+        r = kind == GNP_DGRAM ? gnp_dgram_open(&other, a, &o) : gnp_listen(&other, a, &o, NULL);
+        ck_assert_int_eq(r, GNP_EADDRINUSE);
+    }
+    return 1;
+}
+
+#define CALLERS 64
+
+/* Every connection comes to one of the listeners and, where the system says that it balances, to both. */
+START_TEST(listeners_share_a_port)
+{
+    subject t;
+    gnp_sock l[2], s, peer[CALLERS];
+    int got[2] = { 0, 0 }, i, k;
+
+    subject_open_poller(&t, _i, NULL);
+    if (share_port(l, &t.addr, GNP_STREAM)) {
+        ck_assert_int_eq(gnp_attach(t.p, &l[0], GNP_READ), GNP_OK);
+        ck_assert_int_eq(gnp_attach(t.p, &l[1], GNP_READ), GNP_OK);
+        for (i = 0; i < CALLERS; i++)
+            peer_connect(&t, &peer[i]);
+        while (got[0] + got[1] < CALLERS) {
+            ck_assert_int_gt(step(&t, ROUND, gnp_now() + PATIENCE), 0);
+            for (k = 0; k < 2; k++) {
+                while (gnp_accept(t.p, &l[k], &s, NULL) == GNP_OK) {
+                    got[k]++;
+                    gnp_sock_close(&s, 0);
+                }
             }
         }
+        if (gnp_reuseport_balances(GNP_STREAM))
+            ck_assert_msg(got[0] > 8 && got[1] > 8, "%d and %d connections", got[0], got[1]);
+        for (i = 0; i < CALLERS; i++)
+            peer_close(&t, &peer[i], 0);
+        gnp_close(t.p, &l[0], 0);
+        gnp_close(t.p, &l[1], 0);
     }
-    if (gnp_reuseport_balances(GNP_STREAM))
-        ck_assert_msg(got[0] > 8 && got[1] > 8, "%d and %d connections", got[0], got[1]);
-    for (i = 0; i < 64; i++)
-        peer_close(&t, &peer[i], 0);
-    gnp_close(t.p, &l[0], 0);
-    gnp_close(t.p, &l[1], 0);
+    subject_close(&t);
+}
+END_TEST
+
+START_TEST(datagram_sockets_share_a_port)
+{
+    gnp_sock_opts o = { .v6only = -1, .rcvbuf = 1u << 20 };
+    subject t;
+    gnp_sock d[2], s;
+    gnp_addr a;
+    int got[2] = { 0, 0 }, i, k;
+
+    subject_open_poller(&t, _i, NULL);
+    if (share_port(d, &t.addr, GNP_DGRAM)) {
+        ck_assert_int_eq(gnp_attach(t.p, &d[0], GNP_READ), GNP_OK);
+        ck_assert_int_eq(gnp_attach(t.p, &d[1], GNP_READ), GNP_OK);
+        for (i = 0; i < CALLERS; i++) {
+            gnp_dgram_out out = { "x", 1, &t.addr };
+            unsigned sent;
+            ip_addr(&a, "127.0.0.1", 0);
+            ck_assert_int_eq(gnp_dgram_open(&s, &a, &o), GNP_OK);
+            ck_assert_int_eq(gnp_attach(t.q, &s, 0), GNP_OK);
+            ck_assert_int_eq(gnp_sendto(t.q, &s, &out, 1, &sent), GNP_OK);
+            gnp_close(t.q, &s, 0);
+        }
+        while (got[0] + got[1] < CALLERS) {
+            ck_assert_int_gt(step(&t, ROUND, gnp_now() + PATIENCE), 0);
+            for (k = 0; k < 2; k++) {
+                gnp_dgram g;
+                while (gnp_recvfrom(t.p, &d[k], &g) == GNP_OK) {
+                    got[k]++;
+                    gnp_recv_done(t.p, &d[k]);
+                }
+            }
+        }
+        if (gnp_reuseport_balances(GNP_DGRAM))
+            ck_assert_msg(got[0] > 8 && got[1] > 8, "%d and %d datagrams", got[0], got[1]);
+        gnp_close(t.p, &d[0], 0);
+        gnp_close(t.p, &d[1], 0);
+    }
     subject_close(&t);
 }
 END_TEST
@@ -295,7 +352,8 @@ Suite *suite_accept(void)
     ADD_STREAM_TEST(s, paused_listener);
     ADD_STREAM_TEST(s, accepted_sockets_move);
     ADD_STREAM_TEST(s, no_descriptor_left);
-    ADD_POLLER_TEST(s, reuseport_shares);
+    ADD_POLLER_TEST(s, listeners_share_a_port);
+    ADD_POLLER_TEST(s, datagram_sockets_share_a_port);
     ADD_STREAM_TEST(s, many_sockets);
     return s;
 }
