@@ -66,9 +66,15 @@ static void relist(gnp_epoll *ep, gnp_sock *s)
 
 static uint32_t translate(gnp_epoll *ep, gnp_sock *s, uint32_t ev)
 {
-    unsigned watch, px = px_bits(ev);
-    uint32_t what = gnp_px_level(s, px, &watch);
+    unsigned watch, px;
+    uint32_t what;
 
+    if (ev == EPOLLIN && gnp_px_mask(s) == PX_IN) { /* nearly always; as gnp_px_level would say */
+        s->state = (s->state | PX_CAN_READ) & ~(uint32_t)PX_DRY;
+        return GNP_EV_READABLE;
+    }
+    px = px_bits(ev);
+    what = gnp_px_level(s, px, &watch);
     if (watch == PX_LEAVE || (px & (PX_IN | PX_OUT) & ~watch) != 0)
         disarm(ep, s, watch);
     return what;

@@ -93,7 +93,7 @@ int gnp_px_send(gnp_sock *s, const gnp_iov *iov, unsigned count, unsigned flags,
     int last = MSG_NOSIGNAL | (flags & GNP_SEND_MORE ? gnp_px_msg_more : 0);
 
     *sent = 0;
-    while (count > 0) {
+    do {
         size_t bytes;
         unsigned n = cut(iov, count, &bytes);
         ssize_t r = send_batch((int)s->os, iov, n, n < count ? MSG_NOSIGNAL | gnp_px_msg_more : last);
@@ -112,7 +112,7 @@ int gnp_px_send(gnp_sock *s, const gnp_iov *iov, unsigned count, unsigned flags,
         }
         iov += n;
         count -= n;
-    }
+    } while (count > 0);
     s->state &= ~(uint32_t)PX_WRITE;
     return GNP_OK;
 }
