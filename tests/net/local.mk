@@ -4,6 +4,7 @@
 net_programs = \
 	%D%/async \
 	%D%/badinput \
+	%D%/cross \
 	%D%/datagram \
 	%D%/lifecycle \
 	%D%/limits \
@@ -24,6 +25,9 @@ TESTS += $(net_programs)
 %C%_badinput_SOURCES = %D%/badinput.c $(net_harness)
 %C%_badinput_CFLAGS = $(net_cflags)
 %C%_badinput_LDADD = $(net_libs)
+%C%_cross_SOURCES = %D%/cross.c $(net_harness)
+%C%_cross_CFLAGS = $(net_cflags)
+%C%_cross_LDADD = $(net_libs)
 %C%_datagram_SOURCES = %D%/datagram.c $(net_harness)
 %C%_datagram_CFLAGS = $(net_cflags)
 %C%_datagram_LDADD = $(net_libs)
