@@ -21,6 +21,7 @@ tests_conform_conform_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_conform_conform_LDADD = libplatform.la $(CHECK_LIBS)
 TESTS += tests/conform/conform %D%/environment
 EXTRA_DIST += %D%/environment
+CLEANFILES += cf-* # sockets of a case that failed
 
 if OS_LINUX
 # The same suite on what is left of the port when every file that Linux has a better one for is
