@@ -195,7 +195,9 @@ static gn_action peer_close(gn_conn *c, int reason, void *user)
  * events must not reach them any more. */
 START_TEST(victims_of_the_same_round)
 {
-    static const gn_handler h = { .on_open = peer_open, .on_traffic = kill_the_others, .on_close = peer_close };
+    static const gn_handler h = {
+        .on_open = peer_open, .on_traffic = kill_the_others, .on_close = peer_close
+    };
     int how = _i / 2;
     gn_engine *e = start_one_loop(&h, &how, _i % 2);
     tc_net *net = tc_net_open();
@@ -299,7 +301,9 @@ static gn_action write_and_abort(gn_conn *c, void *user)
 /* What was written before an abort is dropped; it never goes to the one served next. */
 START_TEST(dropped_bytes_go_to_nobody)
 {
-    static const gn_handler h = { .on_open = peer_open, .on_traffic = write_and_abort, .on_close = peer_close };
+    static const gn_handler h = {
+        .on_open = peer_open, .on_traffic = write_and_abort, .on_close = peer_close
+    };
     gn_engine *e = start_one_loop(&h, NULL, _i);
     tc_net *net = tc_net_open();
     tc *c[PEERS];

@@ -1167,7 +1167,8 @@ START_TEST(deadlines_count_from_where_they_should)
     closed = nt_nth(NT_C, 0).id;
     ck_assert_int_eq(nt_nth(NT_CLOSE, 0).status, GN_ETIMEDOUT);
     from = which == READ_DEADLINE ? nt_nth(NT_A, 0).id : nt_nth(NT_B, nt_count(NT_B) - 1).id;
-    ck_assert_msg(closed - from >= 300 * NT_MS, "closed after %llu ms", (unsigned long long)((closed - from) / NT_MS));
+    ck_assert_msg(closed - from >= 300 * NT_MS, "closed after %llu ms",
+                  (unsigned long long)((closed - from) / NT_MS));
     tc_close(c);
     nt_stop(e, NT_SECOND);
     tc_net_close(net);
