@@ -345,9 +345,18 @@ int gni_engine_loop_ready(gn_engine *e, gn_loop *l, int status)
     return go > 0;
 }
 
+static void signals_let_go(gn_engine *e)
+{
+    if (e->holding) {
+        gnp_signal_unhold();
+        e->holding = 0;
+    }
+}
+
 static int start_failed(gn_engine *e, int rc)
 {
     (void)threads_join(e);
+    signals_let_go(e);
     gnp_mutex_lock(&e->lock);
     e->state = GNI_ENGINE_JOINED;
     gnp_mutex_unlock(&e->lock);
@@ -368,10 +377,16 @@ int gn_engine_start(gn_engine *e)
     if (!usable) {
         return GN_EBUSY;
     }
+    /* From on_boot on: who tells there that it is ready may be told to stop at once. */
+    int rc = e->options.stop_on_signals ? gnp_signal_hold() : GN_OK;
+    if (rc != GN_OK) {
+        return start_failed(e, rc);
+    }
+    e->holding = e->options.stop_on_signals;
     if (e->handler->on_boot != NULL && e->handler->on_boot(e, e->user) == GN_SHUTDOWN) {
         return start_failed(e, GN_ECANCELED);
     }
-    int rc = loops_make(e);
+    rc = loops_make(e);
     if (rc == GN_OK) {
         rc = threads_start(e);
         rc = threads_release(e, rc);
@@ -432,6 +447,7 @@ int gn_engine_join(gn_engine *e)
         return rc;
     }
     (void)threads_join(e);
+    signals_let_go(e);
     if (e->handler->on_shutdown != NULL) {
         e->handler->on_shutdown(e, e->user);
     }

@@ -29,6 +29,7 @@ struct gn_engine {
     unsigned ready;    /* loops that have started, well or not */
     int go;            /* 0: wait; 1: run; -1: give up */
     int joining;
+    int holding; /* signals, from the start until the join */
     int error;         /* the first that ended a loop */
     gnp_atomic64 stop_at; /* drain deadline, UINT64_MAX: not stopping */
     const char *poller_name;

@@ -25,8 +25,13 @@ enum { GNP_SIGNAL_NONE = 0, GNP_SIGNAL_INT = 1, GNP_SIGNAL_TERM = 2 };
  * From now on SIGINT and SIGTERM (or the console's events) are kept and wake p.  The first
  * signal restores the default, so that a second one ends the process.  Several pollers may
  * watch; each is told.  GNP_EBUSY when there are too many.  gnp_signal_take gives the signal
- * that p has not seen yet, or GNP_SIGNAL_NONE.  The last unwatch restores what was before.  [any]
+ * that p has not seen yet, or GNP_SIGNAL_NONE.  The last unwatch restores what was before.
+ *
+ * hold keeps signals before there is a poller: one that comes is given to every poller that
+ * watches later.  Each hold that succeeds wants one unhold.  [any]
  */
+int gnp_signal_hold(void);
+void gnp_signal_unhold(void);
 int gnp_signal_watch(gnp_poller *p);
 int gnp_signal_take(gnp_poller *p);
 void gnp_signal_unwatch(gnp_poller *p);

@@ -20,6 +20,7 @@ typedef struct watcher {
 
 static watcher watchers[WATCHERS];
 static gnp_atomic32 handlers; /* that run now */
+static gnp_atomic32 kept;     /* the signal that has come since somebody began to hold or watch */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* watch against unwatch */
 static unsigned watching;
 static struct sigaction before_int, before_term;
@@ -40,6 +41,7 @@ static void on_signal(int sig)
 
     gnp_add32(&handlers, 1);
     restore_default();
+    gnp_store32(&kept, sig == SIGINT ? GNP_SIGNAL_INT : GNP_SIGNAL_TERM);
     for (i = 0; i < WATCHERS; i++) {
         gnp_poller *p = gnp_load_ptr(&watchers[i].poller);
         if (p == NULL)
@@ -75,6 +77,49 @@ static int install(void)
     return gnp_px_fail(errno);
 }
 
+/* One more who wants signals kept; the first installs the handler.  Under the lock. */
+static int join(void)
+{
+    int r = GNP_OK;
+
+    if (watching == 0) {
+        gnp_store32(&kept, GNP_SIGNAL_NONE);
+        r = install();
+    }
+    if (r == GNP_OK)
+        watching++;
+    return r;
+}
+
+/* One less; the last puts back what was before.  Under the lock. */
+static void leave(void)
+{
+    if (--watching == 0)
+        restore_before();
+    /* A handler on another thread may have a poller in hand: it ends soon, and that lives till then. */
+    while (gnp_add32(&handlers, 0) != 0)
+        sched_yield();
+    if (watching == 0)
+        restore_before(); /* once more: that handler may have put the default in its place */
+}
+
+int gnp_signal_hold(void)
+{
+    int r;
+
+    pthread_mutex_lock(&lock);
+    r = join();
+    pthread_mutex_unlock(&lock);
+    return r;
+}
+
+void gnp_signal_unhold(void)
+{
+    pthread_mutex_lock(&lock);
+    leave();
+    pthread_mutex_unlock(&lock);
+}
+
 int gnp_signal_watch(gnp_poller *p)
 {
     int r = GNP_EBUSY, i;
@@ -85,11 +130,14 @@ int gnp_signal_watch(gnp_poller *p)
     if (i < WATCHERS) {
         gnp_store32(&watchers[i].pending, GNP_SIGNAL_NONE);
         gnp_store_ptr(&watchers[i].poller, p);
-        r = watching == 0 ? install() : GNP_OK;
-        if (r == GNP_OK)
-            watching++;
-        else
+        r = join();
+        if (r != GNP_OK) {
             gnp_store_ptr(&watchers[i].poller, NULL);
+        } else if (gnp_load32(&kept) != GNP_SIGNAL_NONE) {
+            /* Came before the poller was there; twice the same is once. */
+            gnp_store32(&watchers[i].pending, gnp_load32(&kept));
+            gnp_wake(p);
+        }
     }
     pthread_mutex_unlock(&lock);
     return r;
@@ -121,13 +169,7 @@ void gnp_signal_unwatch(gnp_poller *p)
     w = find(p);
     if (w != NULL) {
         gnp_swap_ptr(&w->poller, NULL);
-        if (--watching == 0)
-            restore_before();
-        /* A handler on another thread may have p in hand: it ends soon, and p lives till then. */
-        while (gnp_add32(&handlers, 0) != 0)
-            sched_yield();
-        if (watching == 0)
-            restore_before(); /* once more: that handler may have put the default in its place */
+        leave();
     }
     pthread_mutex_unlock(&lock);
 }

@@ -95,6 +95,28 @@ START_TEST(signal_is_kept)
 }
 END_TEST
 
+/* Held from before there is a poller, and given to the one that comes. */
+START_TEST(signal_before_the_poller)
+{
+    gnp_poller *p;
+
+    ck_assert_int_eq(gnp_signal_hold(), GNP_OK);
+    raise(_i == 0 ? SIGINT : SIGTERM);
+    ck_assert_int_eq(gnp_poller_open(&p, NULL), GNP_OK);
+    ck_assert_int_eq(gnp_signal_watch(p), GNP_OK);
+    ck_assert_int_eq(gnp_signal_take(p), _i == 0 ? GNP_SIGNAL_INT : GNP_SIGNAL_TERM);
+    ck_assert_int_eq(gnp_signal_take(p), GNP_SIGNAL_NONE);
+    gnp_signal_unwatch(p);
+    gnp_signal_unhold();
+
+    /* That one is over. */
+    ck_assert_int_eq(gnp_signal_watch(p), GNP_OK);
+    ck_assert_int_eq(gnp_signal_take(p), GNP_SIGNAL_NONE);
+    gnp_signal_unwatch(p);
+    gnp_poller_close(p);
+}
+END_TEST
+
 /* Taken once, watched for the second time: the engine was started again. */
 START_TEST(signal_after_a_restart)
 {
@@ -221,6 +243,7 @@ Suite *suite_sys(void)
     ADD_TEST(s, resident_memory_grows);
     ADD_TEST(s, cpus);
     tcase_add_loop_test(case_of(s, "signal_is_kept"), signal_is_kept, 0, 2);
+    tcase_add_loop_test(case_of(s, "signal_before_the_poller"), signal_before_the_poller, 0, 2);
     ADD_TEST(s, signal_after_a_restart);
     ADD_TEST(s, unwatch_restores_what_was);
     ADD_TEST(s, too_many_watchers);

@@ -373,6 +373,58 @@ START_TEST(wakes_in_a_circle_starve_nobody)
 }
 END_TEST
 
+/* ---------------------------------------------------------------- turns */
+
+#define FLOOD (2 * NT_MIB)
+#define CHUNK (32 * NT_KIB)
+
+static uint64_t flooded;
+
+static gn_action count_flood(gn_conn *c, void *user)
+{
+    (void)user;
+    if (index_of(c) == 0) {
+        flooded += gn_conn_discard(c, SIZE_MAX);
+        return GN_NONE;
+    }
+    nt_note(NT_TRAFFIC, index_of(c), (int)flooded);
+    return nt_echo(c, NULL);
+}
+
+/* One with megabytes waiting gets a chunk of them, then the others have their turn. */
+START_TEST(one_with_much_waits_its_turn)
+{
+    static const gn_handler h = { .on_open = peer_open, .on_traffic = count_flood };
+    gn_options o = nt_options(1);
+    gn_engine *e;
+    tc_net *net = tc_net_open();
+    tc *c[PEERS];
+    gate g;
+    o.edge_triggered = _i;
+    o.edge_chunk = CHUNK;
+    o.read_buffer = 4096;
+    o.recv_buffer = FLOOD;
+    peer_count = depth = 0;
+    flooded = 0;
+    e = nt_start(&h, NULL, &o, "tcp://127.0.0.1:0", (char *)NULL);
+    connect_peers(net, e, c);
+    close_gate(&g, e);
+    ck_assert_uint_gt(tc_stuff(c[0], FLOOD, 20 * NT_MS), 4 * CHUNK); /* into the system's buffers */
+    for (unsigned i = 1; i < PEERS; i++)
+        ck_assert_int_eq(tc_send_text(c[i], "me too"), GNP_OK);
+    gnp_store32(&g.go, 1);
+    for (unsigned i = 1; i < PEERS; i++)
+        ck_assert_int_eq(tc_recv_text(c[i], "me too"), GNP_OK);
+    for (unsigned i = 0; i < PEERS - 1; i++)
+        ck_assert_msg(nt_nth(NT_TRAFFIC, i).status <= (int)(2 * CHUNK), "served after %d bytes of the other",
+                      nt_nth(NT_TRAFFIC, i).status);
+    for (unsigned i = 0; i < PEERS; i++)
+        tc_close(c[i]);
+    nt_stop(e, NT_SECOND);
+    tc_net_close(net);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("cross");
@@ -381,6 +433,7 @@ int main(void)
     tcase_add_loop_test(t, victims_of_the_same_round, 0, 2 * KILLS);
     tcase_add_loop_test(t, chain_of_closes, 0, 2);
     tcase_add_loop_test(t, dropped_bytes_go_to_nobody, 0, 2);
+    tcase_add_loop_test(t, one_with_much_waits_its_turn, 0, 2);
     tcase_add_loop_test(t, wakes_in_a_circle_starve_nobody, 0, 2);
     return nt_main(s);
 }

@@ -735,6 +735,7 @@ START_TEST(stop_cuts_after_the_drain_time)
     ck_assert_uint_eq(nt_count(NT_CLOSE), 1);
     ck_assert_int_eq(nt_entry_at(nt_logged() - 1).what, NT_SHUTDOWN);
     ck_assert_int_eq(gn_engine_destroy(e), GN_OK);
+    ck_assert_int_eq(tc_recv_to_eof(c, NULL), GNP_ECONNRESET); /* not the look of a clean end */
     tc_close(c);
     tc_net_close(net);
 }

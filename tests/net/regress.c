@@ -295,6 +295,25 @@ START_TEST(error_of_one_is_not_told_of_another)
 }
 END_TEST
 
+/* ---------------------------------------------------------------- an early signal */
+
+/* What a supervisor does that sees "listening": it may stop the server before a loop runs. */
+static gn_action signalled_boot(gn_engine *e, void *user)
+{
+    NT_EXPECT_INT(nt_shell("kill -TERM $PPID"), 0);
+    return nt_on_boot(e, user);
+}
+
+START_TEST(signal_at_boot_stops)
+{
+    static const gn_handler h = { .on_boot = signalled_boot, .on_shutdown = nt_on_shutdown };
+    gn_options o = nt_options(1);
+    o.stop_on_signals = 1;
+    ck_assert_int_eq(gn_run("tcp://127.0.0.1:0", &h, NULL, &o), GN_OK);
+    ck_assert_uint_eq(nt_count(NT_SHUTDOWN), 1);
+}
+END_TEST
+
 /* ---------------------------------------------------------------- time */
 
 static gn_action eager_tick(gn_engine *e, uint64_t *next_ns, void *user)
@@ -357,6 +376,8 @@ int main(void)
     tcase_add_test(t, loops_can_be_looked_at_any_time);
     tcase_add_test(t, no_loop_waits_for_an_engine);
     tcase_add_test(t, error_of_one_is_not_told_of_another);
+    if (nt_forks()) /* the shell's parent must be the test alone */
+        tcase_add_test(t, signal_at_boot_stops);
     tcase_add_test(t, tick_without_delay_comes_at_the_next_turn);
     tcase_add_loop_test(t, idle_for_ever_is_not_26_days, 0, 3);
     return nt_main(s);
