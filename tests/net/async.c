@@ -424,7 +424,8 @@ START_TEST(each_request_completes_once)
         ck_assert_ptr_nonnull(racers[i].ops);
         ck_assert_int_eq(gnp_thread_start(&racers[i].thread, racer_thread, &racers[i], "racer"), GNP_OK);
     }
-    for (unsigned i = 0; i < rounds; i++) {
+    /* On a busy machine the racers may come late; without a request that is done nothing is proved. */
+    for (unsigned i = 0; i < rounds || (gnp_load64(&r->ok) == 0 && i < 100 * rounds); i++) {
         tc *c[4];
         for (unsigned k = 0; k < 4; k++)
             c[k] = tc_connect(net, nt_url(r->engine, k % 2));
