@@ -614,6 +614,40 @@ START_TEST(handles_never_resurrect)
 }
 END_TEST
 
+#define WAVE 200u
+#define WAVES 4u
+
+/* Waves of many connections, so that their memory is given back and taken anew in between. */
+START_TEST(handles_never_resurrect_in_new_memory)
+{
+    gn_options o = nt_options(1);
+    gn_engine *e = nt_start(&echo_handler, NULL, &o, nt_unix_url(), (char *)NULL);
+    tc_net *net = tc_net_open();
+    static gn_handle seen[WAVES * WAVE];
+    tc *c[WAVE];
+    for (unsigned wave = 0; wave < WAVES; wave++) {
+        for (unsigned i = 0; i < WAVE; i++)
+            c[i] = tc_connect(net, nt_url(e, 0));
+        nt_await(NT_OPEN, (wave + 1) * WAVE);
+        for (unsigned i = 0; i < WAVE; i++)
+            seen[wave * WAVE + i] = nt_nth(NT_OPEN, wave * WAVE + i).id;
+        for (unsigned i = 0; i < wave * WAVE; i++)
+            ck_assert_msg(gn_write(seen[i], "ghost", 5, NULL, NULL) <= 0, "a positive status");
+        for (unsigned i = 0; i < WAVE; i++) {
+            ck_assert_int_eq(tc_send_text(c[i], "only this"), GNP_OK);
+            ck_assert_int_eq(tc_recv_text(c[i], "only this"), GNP_OK);
+            tc_close(c[i]);
+        }
+        nt_await(NT_CLOSE, (wave + 1) * WAVE);
+    }
+    nt_stop(e, NT_SECOND);
+    qsort(seen, WAVES * WAVE, sizeof(*seen), compare_handles);
+    for (unsigned i = 1; i < WAVES * WAVE; i++)
+        ck_assert_uint_ne(seen[i - 1], seen[i]);
+    tc_net_close(net);
+}
+END_TEST
+
 /* ---------------------------------------------------------------- fairness */
 
 typedef struct flood {
@@ -762,6 +796,7 @@ int main(void)
     t = nt_case(s, "stale", 60);
     tcase_add_test(t, stale_handles_name_nothing);
     tcase_add_test(t, handles_never_resurrect);
+    tcase_add_test(t, handles_never_resurrect_in_new_memory);
 
     t = nt_case(s, "fairness", 60);
     tcase_add_test(t, tasks_do_not_starve_io);
