@@ -280,11 +280,6 @@ static uint64_t mix(uint64_t z)
     return z ^ (z >> 31);
 }
 
-static uint64_t word_at(uint64_t seed, uint64_t i)
-{
-    return mix(mix(seed) + (i + 1) * UINT64_C(0x9e3779b97f4a7c15));
-}
-
 uint64_t nt_random(uint64_t *state)
 {
     *state += UINT64_C(0x9e3779b97f4a7c15);
@@ -293,13 +288,15 @@ uint64_t nt_random(uint64_t *state)
 
 void nt_fill(uint64_t seed, uint64_t pos, void *out, size_t n)
 {
+    const uint64_t base = mix(seed);
     unsigned char *p = out;
     while (n > 0) {
-        uint64_t word = word_at(seed, pos / 8);
-        unsigned skip = (unsigned)(pos % 8);
+        uint64_t word = mix(base + (pos / 8 + 1) * UINT64_C(0x9e3779b97f4a7c15));
+        size_t skip = (size_t)(pos % 8);
         size_t part = n < 8 - skip ? n : 8 - skip;
-        for (size_t i = 0; i < part; i++)
-            p[i] = (unsigned char)(word >> (8 * (skip + i)));
+        unsigned char bytes[8];
+        memcpy(bytes, &word, sizeof(bytes)); /* this machine's order: both ends are on it */
+        memcpy(p, bytes + skip, part);
         p += part;
         pos += part;
         n -= part;
@@ -311,12 +308,14 @@ size_t nt_match(uint64_t seed, uint64_t pos, const void *data, size_t n)
     const unsigned char *p = data;
     size_t done = 0;
     while (done < n) {
-        unsigned char want[256];
+        unsigned char want[1024];
         size_t part = n - done < sizeof(want) ? n - done : sizeof(want);
         nt_fill(seed, pos + done, want, part);
-        for (size_t i = 0; i < part; i++) {
-            if (p[done + i] != want[i])
-                return done + i;
+        if (memcmp(p + done, want, part) != 0) {
+            size_t i = 0;
+            while (p[done + i] == want[i])
+                i++;
+            return done + i;
         }
         done += part;
     }

@@ -421,7 +421,7 @@ START_TEST(writes_of_every_size_keep_their_order)
     tc_net *net = tc_net_open();
     tc *c;
     memset(&p, 0, sizeof(p));
-    p.reply = 9 * NT_MIB;
+    p.reply = nt_scaled(9, 2) * NT_MIB;
     e = start_kind(_i, &h, &p, &o);
     c = tc_connect(net, nt_url(e, 0));
     for (unsigned i = 0; i < 3; i++) {
