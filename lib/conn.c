@@ -41,13 +41,13 @@ static void deadline_update(gn_conn *c)
 {
     uint64_t at = GNP_NEVER;
     if (c->state >= GNI_CONN_CLOSING) {
-        at = c->close_at;
+        at = c->t.close_at;
     } else {
         if (c->idle_ticks != 0) {
             at = c->loop->now + ((uint64_t)idle_left(c) << GNI_TICK_BITS);
         }
-        if (c->read_at != 0 && c->read_at < at) {
-            at = c->read_at;
+        if (c->t.read_at != 0 && c->t.read_at < at) {
+            at = c->t.read_at;
         }
     }
     if (at == GNP_NEVER) {
@@ -64,9 +64,24 @@ static uint64_t after(const gn_loop *l, uint64_t ns)
 
 /* ------------------------------------------------------------ the way down */
 
+gni_more *gni_conn_more(gn_conn *c)
+{
+    if (c->more == NULL) {
+        c->more = gnp_zalloc(sizeof *c->more);
+    }
+    return c->more;
+}
+
+static void more_free(gn_conn *c)
+{
+    gnp_free(c->more, sizeof *c->more);
+    c->more = NULL;
+}
+
 static void conn_release(gn_conn *c)
 {
     if ((c->flags & (GNI_F_DIRTY | GNI_F_INFLIGHT)) == 0) {
+        more_free(c);
         gni_conntab_release(&c->loop->conns, c);
     }
 }
@@ -101,9 +116,9 @@ static int linger_start(gn_conn *c)
     if ((c->flags & GNI_F_PAUSED) != 0 && gnp_want(l->poller, &c->sock, GNP_READ) != GNP_OK) {
         return 0;
     }
-    c->close_at = after(l, ns);
-    if (l->draining && l->drain_at < c->close_at) {
-        c->close_at = l->drain_at;
+    c->t.close_at = after(l, ns);
+    if (l->draining && l->drain_at < c->t.close_at) {
+        c->t.close_at = l->drain_at;
     }
     deadline_update(c);
     return 1;
@@ -135,13 +150,13 @@ static void counts_leave(gn_loop *l)
 static void conn_end(gn_conn *c, int reason)
 {
     gn_loop *l = c->loop;
-    const gn_handler *h = c->listener->handler;
+    const gn_handler *h = c->handler;
     gn_action action = GN_NONE;
     c->state = GNI_CONN_LINGER;
-    c->reason = reason;
+    c->reason = (int16_t)reason;
     counts_leave(l);
     if (h->on_close != NULL) {
-        action = h->on_close(c, reason, c->listener->user);
+        action = h->on_close(c, reason, c->user);
     }
     gni_ring_free(&c->inbound);
     gni_segq_clear(&c->u.out, &l->segs);
@@ -159,7 +174,7 @@ void gni_conn_fail(gn_conn *c, int reason, int os_error)
 {
     if ((c->flags & GNI_F_FAILED) == 0) {
         c->flags |= GNI_F_FAILED;
-        c->reason = reason;
+        c->reason = (int16_t)reason;
         c->os_error = os_error;
     }
 }
@@ -180,8 +195,8 @@ void gni_conn_request_close(gn_conn *c, int reason, uint64_t timeout_ns)
         return;
     }
     c->state = GNI_CONN_CLOSING;
-    c->reason = reason;
-    c->close_at = after(c->loop, timeout_ns);
+    c->reason = (int16_t)reason;
+    c->t.close_at = after(c->loop, timeout_ns);
     gni_conn_mark_dirty(c);
 }
 
@@ -196,7 +211,7 @@ static void interest_update(gn_conn *c)
     if (out > o->outbound_high) {
         c->flags |= GNI_F_HIGH;
     } else if (out <= o->outbound_high / 2) {
-        c->flags &= (uint16_t)~GNI_F_HIGH;
+        c->flags &= ~(uint32_t)GNI_F_HIGH;
     }
     int pause = c->state == GNI_CONN_OPEN && (c->flags & GNI_F_HUNG) == 0 &&
                 ((c->flags & GNI_F_HIGH) != 0 || c->inbound.len >= o->inbound_max);
@@ -285,7 +300,7 @@ void gni_conn_mark_dirty(gn_conn *c)
 
 void gni_conn_clean(gn_conn *c)
 {
-    c->flags &= (uint16_t)~GNI_F_DIRTY;
+    c->flags &= ~(uint32_t)GNI_F_DIRTY;
     if (c->state == GNI_CONN_DEAD) {
         conn_release(c);
     } else if ((c->flags & GNI_F_DGRAM) != 0) {
@@ -332,11 +347,11 @@ static void callback_end(gn_conn *c)
 static void traffic(gn_conn *c, const void *data, size_t n)
 {
     gn_loop *l = c->loop;
-    const gn_handler *h = c->listener->handler;
+    const gn_handler *h = c->handler;
     gn_action action = GN_NONE;
     callback_begin(c, data, n);
     if (h->on_traffic != NULL) {
-        action = h->on_traffic(c, c->listener->user);
+        action = h->on_traffic(c, c->user);
     } else {
         (void)gn_conn_discard(c, SIZE_MAX);
     }
@@ -357,7 +372,7 @@ void gni_conn_traffic(gn_conn *c, const void *data, size_t n)
 
 static void conn_eof(gn_conn *c)
 {
-    const gn_handler *h = c->listener->handler;
+    const gn_handler *h = c->handler;
     c->flags |= GNI_F_EOF;
     if (c->state != GNI_CONN_OPEN) {
         return;
@@ -365,7 +380,7 @@ static void conn_eof(gn_conn *c)
     gn_action action = GN_CLOSE;
     if (h->on_eof != NULL) {
         callback_begin(c, NULL, 0);
-        action = h->on_eof(c, c->listener->user);
+        action = h->on_eof(c, c->user);
         callback_end(c);
     }
     if (action == GN_CLOSE) {
@@ -466,7 +481,7 @@ void gni_conn_event(gn_conn *c, const gnp_event *ev)
         return;
     }
     if ((ev->what & GNP_EV_CLOSED) != 0) {
-        c->flags &= (uint16_t)~GNI_F_INFLIGHT;
+        c->flags &= ~(uint32_t)GNI_F_INFLIGHT;
         conn_release(c);
         return;
     }
@@ -478,7 +493,7 @@ void gni_conn_event(gn_conn *c, const gnp_event *ev)
         return;
     }
     if ((ev->what & (GNP_EV_WRITABLE | GNP_EV_HANGUP)) != 0 && (c->flags & GNI_F_BLOCKED) != 0) {
-        c->flags &= (uint16_t)~GNI_F_BLOCKED;
+        c->flags &= ~(uint32_t)GNI_F_BLOCKED;
         gni_out_send_queue(c); /* first, so that reading can go on */
     }
     if ((ev->what & GNP_EV_READABLE) != 0 && (c->flags & GNI_F_FAILED) == 0) {
@@ -495,12 +510,12 @@ static void conn_timer(gni_timer *t, void *arg)
     gn_loop *l = arg;
     gn_conn *c = (gn_conn *)(void *)((char *)t - offsetof(gn_conn, timer));
     if (c->state == GNI_CONN_LINGER) {
-        if (l->now >= c->close_at) {
+        if (l->now >= c->t.close_at) {
             sock_close(c, 0);
             return;
         }
     } else if (c->state == GNI_CONN_CLOSING) {
-        if (l->now >= c->close_at) {
+        if (l->now >= c->t.close_at) {
             gni_conn_cut(c, GN_ETIMEDOUT);
             return;
         }
@@ -510,7 +525,7 @@ static void conn_timer(gni_timer *t, void *arg)
             gni_conn_cut(c, GN_ETIMEDOUT); /* what is queued did not move either */
             return;
         }
-        if (idle || (c->read_at != 0 && l->now >= c->read_at)) {
+        if (idle || (c->t.read_at != 0 && l->now >= c->t.read_at)) {
             gni_conn_request_close(c, GN_ETIMEDOUT, options_of(c)->close_timeout_ns);
             gni_conn_settle(c);
             return;
@@ -531,25 +546,49 @@ static void remote_set(gn_conn *c, const gnp_addr *peer)
     }
 }
 
-static void conn_open(gn_conn *c)
+void gni_conn_open(gn_conn *c)
 {
     gn_loop *l = c->loop;
-    const gn_handler *h = c->listener->handler;
+    const gn_handler *h = c->handler;
     c->state = GNI_CONN_OPEN;
     l->open++;
     gnp_store64_relaxed(&l->open_shared, l->open);
-    gnp_store64_relaxed(&l->accepted, gnp_load64_relaxed(&l->accepted) + 1);
     if (options_of(c)->idle_timeout_ns != 0) {
         idle_set(c, options_of(c)->idle_timeout_ns);
         deadline_update(c);
     }
     if (h->on_open != NULL) {
         callback_begin(c, NULL, 0);
-        gn_action action = h->on_open(c, c->listener->user);
+        gn_action action = h->on_open(c, c->user);
         callback_end(c);
         gni_conn_action(c, action);
     }
     gni_conn_settle(c);
+}
+
+void gni_conn_init(gn_conn *c, gn_loop *l, const gn_handler *handler, void *user, const gnp_addr *peer)
+{
+    c->magic = GNI_CONN_MAGIC;
+    c->loop = l;
+    c->handler = handler != NULL ? handler : l->engine->handler;
+    c->user = handler != NULL ? user : l->engine->user;
+    c->listener = GNI_NO_LISTENER;
+    c->timer.fn = conn_timer;
+    if (peer != NULL) {
+        remote_set(c, peer);
+    }
+}
+
+void gni_conn_discard_slot(gn_conn *c)
+{
+    gni_conntab_retire(&c->loop->conns, c);
+    gni_conntab_release(&c->loop->conns, c);
+}
+
+void gni_conn_drop(gn_conn *c, int reset)
+{
+    gni_conntab_retire(&c->loop->conns, c);
+    sock_close(c, reset);
 }
 
 void gni_conn_accepted(gn_loop *l, gnp_sock *s, const gnp_addr *peer, gni_listener *ln)
@@ -560,12 +599,9 @@ void gni_conn_accepted(gn_loop *l, gnp_sock *s, const gnp_addr *peer, gni_listen
         gnp_sock_close(s, 0);
         return;
     }
+    gni_conn_init(c, l, ln->handler, ln->user, peer);
+    c->listener = (uint16_t)ln->index;
     c->sock = *s;
-    c->magic = GNI_CONN_MAGIC;
-    c->loop = l;
-    c->listener = ln;
-    c->timer.fn = conn_timer;
-    remote_set(c, peer);
     int rc = gnp_attach(l->poller, &c->sock, GNP_READ);
     if (rc != GNP_OK) {
         gni_log(GN_LOG_WARN, "a connection was dropped: %s", gn_strerror(rc));
@@ -574,7 +610,8 @@ void gni_conn_accepted(gn_loop *l, gnp_sock *s, const gnp_addr *peer, gni_listen
         gni_conntab_release(&l->conns, c);
         return;
     }
-    conn_open(c);
+    gni_count(&l->stats.accepted, 1);
+    gni_conn_open(c);
 }
 
 /* ---------------------------------------------------- deadlines, in public */
@@ -606,7 +643,7 @@ int gn_conn_set_read_deadline(gn_conn *c, uint64_t ns_from_now)
     if (!gni_conn_usable(c)) {
         return GN_ECLOSED;
     }
-    c->read_at = ns_from_now == 0 ? 0 : after(c->loop, ns_from_now);
+    c->t.read_at = ns_from_now == 0 ? 0 : after(c->loop, ns_from_now);
     deadline_update(c);
     return GN_OK;
 }

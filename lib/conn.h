@@ -17,6 +17,8 @@ struct gni_dgram_queue;
 enum {
     GNI_CONN_FREE = 0,
     GNI_CONN_NEW,     /* has a slot; on_open was not called */
+    GNI_CONN_DIALING, /* an attempt to connect; lib/dial.c has it */
+    GNI_CONN_MOVED,   /* went to another loop; stands here so that old handles find it, see migrate.c */
     GNI_CONN_OPEN,
     GNI_CONN_CLOSING, /* sends what is queued, then ends; the user may not write any more */
     GNI_CONN_LINGER,  /* on_close is done; waits for the peer's end */
@@ -36,7 +38,13 @@ enum {
     GNI_F_OPENED = 512,   /* on_open was called: on_close is owed */
     GNI_F_RESET = 1024,   /* end with a reset */
     GNI_F_INFLIGHT = 2048, /* the system still holds it: CLOSED follows */
-    GNI_F_HUNG = 4096     /* the peer is gone both ways */
+    GNI_F_HUNG = 4096,    /* the peer is gone both ways */
+    GNI_F_REST = 8192,    /* the user has paused reading */
+    GNI_F_QUEUED = 16384, /* something stayed unsent: on_drained is owed */
+    GNI_F_PIPED = 32768,  /* its input goes to another connection, see pipe.c */
+    GNI_F_DIALED = 65536, /* was dialled or adopted */
+    GNI_F_AGAIN = 131072, /* on_traffic is owed without new bytes: after a resume */
+    GNI_F_FDS = 262144    /* descriptors may come: look for them after each read */
 };
 
 /*
@@ -46,11 +54,10 @@ enum {
 struct gn_conn {
     gnp_sock sock; /* first: events find the connection by it */
     uint32_t magic;
-    uint16_t flags;
-    uint8_t state;
-    uint8_t remote_family;
+    uint32_t flags;
     gn_loop *loop;
-    struct gni_listener *listener;
+    const gn_handler *handler; /* of its listener or its dial */
+    void *user;
     void *context;
     union {
         gni_segq out;
@@ -61,20 +68,55 @@ struct gn_conn {
     uint32_t gen;
     gn_conn *dirty_next;
     gni_task *closers; /* who asked for a close by handle and waits for it */
+    struct gni_more *more; /* what few connections need, or NULL */
     gni_timer timer;   /* at the nearest of the deadlines below */
-    uint64_t close_at; /* closing: when the rest is cut; lingering: when the wait ends */
-    uint64_t read_at;  /* read deadline, 0: none */
+    union {
+        uint64_t close_at; /* from CLOSING on: when the rest is cut; LINGER: when the wait ends */
+        uint64_t read_at;  /* until then: read deadline, 0: none */
+    } t;
     uint32_t idle_ticks; /* idle time-out, 0: none; in wheel ticks */
     uint32_t active;     /* tick of the last byte, low half */
-    int reason;
     int os_error;
-    uint32_t remote_scope; /* the peer's IP address; a Unix peer is asked for when needed */
+    int16_t reason;
+    uint16_t listener; /* index, or GNI_NO_LISTENER */
+    uint8_t state;
+    uint8_t remote_family;
     uint16_t remote_port;
+    uint32_t remote_scope; /* the peer's IP address; a Unix peer is asked for when needed */
     uint8_t remote_ip[16];
 };
 
+#define GNI_NO_LISTENER 0xffffu
+
+/* Made when first needed, freed with the connection. */
+typedef struct gni_more {
+    size_t high, low;     /* watermarks, if high is not 0 */
+    size_t inbound_max, outbound_max; /* limits, if not 0 */
+    uint64_t write_at;    /* write deadline, 0: none */
+    gn_conn *pipe_to;     /* where its input goes */
+    gn_conn *pipe_from;   /* whose input comes here */
+    intptr_t *descriptors;/* received and not yet taken, GN_DESCRIPTORS_MAX of room */
+    unsigned descriptor_first, descriptor_count;
+} gni_more;
+
+/* NULL when there is no memory. */
+gni_more *gni_conn_more(gn_conn *c);
+
 /* Takes a detached socket into the loop and opens it.  The socket is closed if that fails. */
 void gni_conn_accepted(gn_loop *l, gnp_sock *s, const gnp_addr *peer, struct gni_listener *ln);
+
+/* Fills in what every connection has: magic, loop, timer, handler (NULL: the engine's), peer (may be
+ * NULL). */
+void gni_conn_init(gn_conn *c, gn_loop *l, const gn_handler *handler, void *user, const gnp_addr *peer);
+
+/* Opens it: counts it, calls on_open.  Its socket is attached, with GNP_READ. */
+void gni_conn_open(gn_conn *c);
+
+/* Gives back a slot whose connection was never opened.  Its socket is closed. */
+void gni_conn_discard_slot(gn_conn *c);
+
+/* Closes the socket now, without any callback: of attempts that lost, of what moved away. */
+void gni_conn_drop(gn_conn *c, int reset);
 
 /* What the poller reported. */
 void gni_conn_event(gn_conn *c, const gnp_event *ev);

@@ -314,7 +314,7 @@ int gn_conn_is_datagram(const gn_conn *c)
 
 unsigned gn_conn_listener(const gn_conn *c)
 {
-    return gni_conn_valid(c) ? c->listener->index : 0;
+    return gni_conn_valid(c) && c->listener != GNI_NO_LISTENER ? c->listener : GN_NO_LISTENER;
 }
 
 int gn_conn_os_error(const gn_conn *c)

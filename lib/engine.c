@@ -525,7 +525,7 @@ gn_handle gn_engine_loop(const gn_engine *e, unsigned i)
 uint64_t gn_engine_loop_accepted(const gn_engine *e, unsigned i)
 {
     const gn_loop *l = loop_at(e, i);
-    return l == NULL ? 0 : gnp_load64_relaxed(&l->accepted);
+    return l == NULL ? 0 : gnp_load64_relaxed(&l->stats.accepted);
 }
 
 const char *gn_engine_poller(const gn_engine *e)

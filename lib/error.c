@@ -68,6 +68,8 @@ const char *gn_strerror(int code)
     case GN_EBUSY: return "GN_EBUSY: the object is in a state that forbids this";
     case GN_ENOTCONN: return "GN_ENOTCONN: the socket is not connected";
     case GN_EIO: return "GN_EIO: an error without a code of its own, see gn_os_error";
+    case GN_EDEADLOCK: return "GN_EDEADLOCK: waiting here could wait for itself";
+    case GN_EMALFORMED: return "GN_EMALFORMED: the bytes break a framing rule";
     }
     return "unknown gannet error";
 }

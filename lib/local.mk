@@ -34,6 +34,7 @@ libcore_la_SOURCES = \
 	%D%/ring.h \
 	%D%/segq.c \
 	%D%/segq.h \
+	%D%/stats.h \
 	%D%/timer.c \
 	%D%/timer.h \
 	%D%/udp.c \

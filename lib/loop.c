@@ -184,8 +184,8 @@ static void conn_drain(gn_conn *c, uint64_t deadline_ns)
         gni_udp_close(c);
     } else if (c->state == GNI_CONN_OPEN) {
         gni_conn_request_close(c, GN_ESHUTDOWN, deadline_ns > l->now ? deadline_ns - l->now : 0);
-    } else if (c->state == GNI_CONN_LINGER && c->close_at > deadline_ns) {
-        c->close_at = deadline_ns; /* drain_over cuts it */
+    } else if (c->state == GNI_CONN_LINGER && c->t.close_at > deadline_ns) {
+        c->t.close_at = deadline_ns; /* drain_over cuts it */
     }
 }
 

@@ -9,6 +9,7 @@
 #include "listener.h"
 #include "mpsc.h"
 #include "segq.h"
+#include "stats.h"
 #include "timer.h"
 
 #define GNI_LOOP_MAGIC 0x676e6c70u /* "gnlp" */
@@ -70,7 +71,8 @@ struct gn_loop {
     gni_timer drain_timer, tick_timer;
     uint64_t open; /* connections whose on_close is owed */
     gnp_atomic64 open_shared; /* the same, for other threads */
-    gnp_atomic64 accepted;
+    gni_stats stats;
+    void *context; /* of the user */
     gnp_atomic32 alive; /* posts reach it */
     gnp_atomic32 load; /* open and on their way here, for the balancer */
     gnp_thread thread;

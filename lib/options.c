@@ -16,6 +16,8 @@
 #define INBOUND_MAX MIB
 #define OUTBOUND_MAX (64 * MIB)
 #define OUTBOUND_HIGH MIB
+#define POST_MAX (64 * MIB)
+#define SPIN_US_MAX 1000000u
 
 /* A size beyond this is not a newer header but a struct that nobody initialised. */
 #define OPTIONS_SIZE_MAX 4096u
@@ -96,7 +98,7 @@ static int check_flags(const gn_options *o)
 {
     const int flags[] = {
         o->poller_fallback, o->reuseport, o->reuseaddr, o->edge_triggered,
-        o->tcp_nodelay, o->pin_threads, o->stop_on_signals
+        o->tcp_nodelay, o->pin_threads, o->stop_on_signals, o->reuseport_cpu
     };
 
     for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++) {
@@ -115,8 +117,14 @@ static int take_loops(gn_options *o)
         if (o->loops > GN_MAX_LOOPS)
             o->loops = GN_MAX_LOOPS;
     }
-    if ((int)o->lb < (int)GN_LB_ROUND_ROBIN || (int)o->lb > (int)GN_LB_SOURCE_HASH)
+    if ((int)o->lb < (int)GN_LB_ROUND_ROBIN || (int)o->lb > (int)GN_LB_USER)
         return refuse("lb is not a gn_lb");
+    if (o->lb == GN_LB_USER && o->lb_fn == NULL)
+        return refuse("GN_LB_USER without lb_fn");
+    if (o->overload != GN_OVERLOAD_WAIT && o->overload != GN_OVERLOAD_REFUSE)
+        return refuse("overload is not a gn_overload");
+    if (o->spin_us > SPIN_US_MAX)
+        return refuse("spin_us is above a second");
     return GN_OK;
 }
 
@@ -182,12 +190,19 @@ static int take_writing(gn_options *o)
             return refuse("outbound_high is above outbound_max");
         o->outbound_high = o->outbound_max;
     }
+    if (o->outbound_low == 0)
+        o->outbound_low = o->outbound_high / 2;
+    if (o->outbound_low > o->outbound_high)
+        return refuse("outbound_low is above outbound_high");
+    if (o->post_max == 0)
+        o->post_max = POST_MAX;
     return GN_OK;
 }
 
 static void take_times(gn_options *o)
 {
-    uint64_t *const times[] = { &o->close_timeout_ns, &o->linger_ns, &o->drain_ns, &o->idle_timeout_ns };
+    uint64_t *const times[] = { &o->close_timeout_ns, &o->linger_ns, &o->drain_ns, &o->idle_timeout_ns,
+                                &o->stall_ns };
 
     for (size_t i = 0; i < sizeof times / sizeof times[0]; i++) {
         if (*times[i] > DURATION_MAX)

@@ -47,9 +47,8 @@ int gni_udp_open(gn_loop *l, gnp_sock *s, gni_listener *ln)
         return rc;
     }
     s->os = -1; /* the connection has it now */
-    c->magic = GNI_CONN_MAGIC;
-    c->loop = l;
-    c->listener = ln;
+    gni_conn_init(c, l, ln->handler, ln->user, NULL);
+    c->listener = (uint16_t)ln->index;
     c->flags = GNI_F_DGRAM;
     c->state = GNI_CONN_OPEN;
     return GN_OK;
@@ -101,7 +100,7 @@ static int queue_has_room(const gni_dgram_queue *q, size_t n)
 /* An IPv6 endpoint for every address reaches IPv4 peers too; the platform maps them (RFC 4291 2.5.5.2). */
 static int family_fits(const gn_conn *c, const gnp_addr *to)
 {
-    const gni_listener *ln = c->listener;
+    const gni_listener *ln = c->loop->engine->listeners[c->listener];
     int both = ln->scheme == GNI_UDP && ln->addr.family == GNP_FAMILY_IPV6;
     return to->family == ln->addr.family || (both && to->family == GNP_FAMILY_IPV4);
 }
@@ -140,6 +139,7 @@ int gni_udp_send(gn_conn *c, const gnp_addr *to, const gn_iov *iov, unsigned cou
     q->out[q->count].data = data;
     q->out[q->count].len = total;
     q->out[q->count].peer = &q->peer[q->count];
+    q->out[q->count].segment = 0;
     q->count++;
     gni_conn_mark_dirty(c);
     return GN_OK;
@@ -148,14 +148,14 @@ int gni_udp_send(gn_conn *c, const gnp_addr *to, const gn_iov *iov, unsigned cou
 static void datagram(gn_conn *c, const gnp_dgram *d)
 {
     gn_loop *l = c->loop;
-    const gn_handler *h = c->listener->handler;
+    const gn_handler *h = c->handler;
     gn_action action = GN_NONE;
     l->current = c;
     l->lent = d->data;
     l->span_len = l->lent_len = d->len;
     l->dgram_peer = d->peer;
     if (h->on_traffic != NULL) {
-        action = h->on_traffic(c, c->listener->user);
+        action = h->on_traffic(c, c->user);
     }
     l->current = NULL;
     l->span_len = l->lent_len = 0;
@@ -167,7 +167,7 @@ void gni_udp_event(gn_conn *c, const gnp_event *ev)
 {
     gn_loop *l = c->loop;
     if ((ev->what & GNP_EV_CLOSED) != 0) {
-        c->flags &= (uint16_t)~GNI_F_INFLIGHT;
+        c->flags &= ~(uint32_t)GNI_F_INFLIGHT;
         gni_conn_mark_dirty(c); /* the list gives the slot back */
         return;
     }
@@ -175,7 +175,7 @@ void gni_udp_event(gn_conn *c, const gnp_event *ev)
         return;
     }
     if ((ev->what & GNP_EV_WRITABLE) != 0) {
-        c->flags &= (uint16_t)~GNI_F_BLOCKED;
+        c->flags &= ~(uint32_t)GNI_F_BLOCKED;
     }
     for (int i = 0; i < TURN_DATAGRAMS && (ev->what & GNP_EV_READABLE) != 0; i++) {
         gnp_dgram d;

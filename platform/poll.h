@@ -103,6 +103,19 @@ enum { GNP_SEND_PINNED = 1, GNP_SEND_MORE = 2 };
  * GNP_ECONNRESET, GNP_ETIMEDOUT, GNP_EHOSTUNREACH, GNP_ENETUNREACH, GNP_ENOBUFS, GNP_ENOMEM, GNP_EIO. */
 int gnp_send(gnp_poller *p, gnp_sock *s, const gnp_iov *iov, unsigned count, unsigned flags, size_t *sent);
 
+/* Sends n > 0 bytes of a file from offset.  As gnp_send; also GNP_EOF: the file has no byte there. */
+int gnp_sendfile(gnp_poller *p, gnp_sock *s, intptr_t file, uint64_t offset, uint64_t n, uint64_t *sent);
+
+/* Sends n > 0 bytes with a descriptor, on a Unix stream.  As gnp_send; the descriptor went if *sent > 0.
+ * GNP_ENOTSUP on other sockets. */
+int gnp_send_descriptor(gnp_poller *p, gnp_sock *s, intptr_t os, const void *data, size_t n, size_t *sent);
+
+/* After a gnp_recv on a socket with GNP_OPT_PASS_DESCRIPTORS and before its gnp_recv_done: the next
+ * descriptor that came with those bytes, closed on exec, the caller's; GNP_AGAIN when there is none
+ * left.  Those not taken are closed by gnp_recv_done, or by the next gnp_recv if that one told no
+ * data. */
+int gnp_recv_descriptor(gnp_poller *p, gnp_sock *s, intptr_t *out);
+
 /* Takes the next connection of an attached listener, detached.  peer may be NULL.
  * GNP_AGAIN; GNP_ECONNABORTED (that one is gone; go on); GNP_EMFILE, GNP_ENFILE, GNP_ENOBUFS,
  * GNP_ENOMEM, GNP_EACCES (firewall), GNP_EIO. */
@@ -113,6 +126,10 @@ typedef struct gnp_dgram {
     size_t len;
     const gnp_addr *peer; /* lent like data */
     int truncated;        /* 1: longer than dgram_size; the rest is lost */
+    size_t segment;       /* with GNP_OPT_GRO: data is a train of datagrams of this size, the last may be
+                             shorter; 0: it is one */
+    const gnp_addr *local;/* with GNP_OPT_PACKET_INFO: where it was sent to, port 0; else NULL */
+    unsigned interface_index; /* it came by, or 0 */
 } gnp_dgram;
 
 /* Lends the next datagram (len may be 0).  GNP_AGAIN; GNP_ECONNREFUSED and the like from ICMP: go on. */
@@ -122,7 +139,11 @@ typedef struct gnp_dgram_out {
     const void *data;
     size_t len;
     const gnp_addr *peer; /* NULL: the connected peer */
+    size_t segment;       /* > 0: data is a train of datagrams of this size, at most GNP_SEGMENTS_MAX and
+                             64 KiB.  GNP_ENOTSUP where the system cannot cut it */
 } gnp_dgram_out;
+
+#define GNP_SEGMENTS_MAX 64u /* UDP_MAX_SEGMENTS of Linux before 6.9 */
 
 /* Sends count datagrams, in as few system calls as the system allows.  *sent is how many
  * left, also on an error, which is about datagram number *sent (skip it and go on):
@@ -137,6 +158,10 @@ int gnp_connect(gnp_poller *p, gnp_sock *s, int kind, const gnp_addr *to, const 
                 const gnp_sock_opts *o);
 /* GNP_OK, GNP_AGAIN (not yet), or why it failed; the socket must then be closed. */
 int gnp_connect_end(gnp_poller *p, gnp_sock *s);
+
+/* Undoes gnp_attach: the socket is detached again, with all that has come and is not read, and clause 6
+ * holds.  GNP_EBUSY: sends are in flight, or it connects; it stays attached. */
+int gnp_detach(gnp_poller *p, gnp_sock *s);
 
 /* Ends our stream; data sent before still arrives.  GNP_OK, GNP_ENOTCONN, GNP_EIO. */
 int gnp_shutdown(gnp_poller *p, gnp_sock *s);

@@ -41,6 +41,21 @@ typedef struct gnp_iov {
 /* Of sockets that share a port, the first may insist that nobody had it before. */
 enum { GNP_EXCLUSIVE = 0, GNP_SHARED = 1, GNP_SHARED_FIRST = 2 };
 
+/* Options of single sockets; the numbers are those of gn_opt in gannet.h, which says what each means. */
+enum {
+    GNP_OPT_NODELAY = 1, GNP_OPT_KEEPALIVE, GNP_OPT_KEEPALIVE_INTVL, GNP_OPT_KEEPALIVE_COUNT,
+    GNP_OPT_RECV_BUFFER, GNP_OPT_SEND_BUFFER, GNP_OPT_LINGER, GNP_OPT_USER_TIMEOUT, GNP_OPT_NOTSENT_LOWAT,
+    GNP_OPT_TOS, GNP_OPT_TTL, GNP_OPT_FAST_OPEN, GNP_OPT_FAST_OPEN_CONNECT, GNP_OPT_BUSY_POLL,
+    GNP_OPT_QUICKACK, GNP_OPT_DEFER_ACCEPT, GNP_OPT_PRIORITY, GNP_OPT_MARK, GNP_OPT_INCOMING_CPU,
+    GNP_OPT_BROADCAST, GNP_OPT_MULTICAST_TTL, GNP_OPT_MULTICAST_LOOP, GNP_OPT_MULTICAST_IF,
+    GNP_OPT_PACKET_INFO, GNP_OPT_GRO, GNP_OPT_PASS_DESCRIPTORS, GNP_OPT_MAXSEG
+};
+
+typedef struct gnp_opt_value {
+    int opt;
+    int64_t value;
+} gnp_opt_value;
+
 typedef struct gnp_sock_opts {
     int backlog;              /* listeners; 0: the system's maximum */
     int reuseaddr;            /* 1: bind during TIME_WAIT */
@@ -52,6 +67,10 @@ typedef struct gnp_sock_opts {
     unsigned keepalive_count;
     size_t rcvbuf;            /* 0: the system's */
     size_t sndbuf;
+    const char *device;       /* network interface to bind to, or NULL */
+    unsigned unix_mode;       /* of a listening path, before anybody can connect; 0: by the umask */
+    const gnp_opt_value *opts;/* set before bind and connect */
+    unsigned opt_count;
 } gnp_sock_opts;
 
 /* What a bound Unix path is remembered by, so that only our own is removed. */
@@ -81,6 +100,53 @@ void gnp_unlink_bound(const gnp_addr *a, const gnp_bound *bound);
 /* Both ends of a socket, detached or attached.  GNP_ENOTCONN, GNP_EIO. */
 int gnp_sock_local(const gnp_sock *s, gnp_addr *out);
 int gnp_sock_peer(const gnp_sock *s, gnp_addr *out);
+
+/* Sets and reads an option, on a detached or attached socket.  GNP_ENOTSUP (unknown here, or not of
+ * this kind of socket), GNP_EINVAL (the value), GNP_EACCES, GNP_EIO. */
+int gnp_sock_set(gnp_sock *s, int opt, int64_t value);
+int gnp_sock_get(const gnp_sock *s, int opt, int64_t *value);
+
+/* Takes a socket that others have made: finds its kind and family, makes it non-blocking and closed on
+ * exec. Detached.  GNP_EINVAL: no socket, or of a kind or state that is of no use; then it stays the
+ * caller's.  [any] */
+int gnp_sock_import(gnp_sock *out, intptr_t os);
+
+/* A second descriptor of the same socket, closed on exec.  GNP_EMFILE, GNP_EIO.  [any] */
+int gnp_sock_dup(const gnp_sock *s, intptr_t *out);
+
+/* Closes a descriptor that gnp_sock_dup, gnp_descriptor_dup or gnp_recv_descriptor gave.  [any] */
+void gnp_descriptor_close(intptr_t os);
+int gnp_descriptor_dup(intptr_t os, intptr_t *out);
+
+/* Size of the file behind a descriptor; GNP_EINVAL if it is no file with one.  [any] */
+int gnp_file_size(intptr_t file, uint64_t *size);
+
+/* The peer of a Unix stream, as of its connect; -1 for what the system does not tell.  GNP_ENOTSUP. */
+typedef struct gnp_cred {
+    int64_t pid, uid, gid;
+} gnp_cred;
+int gnp_sock_cred(const gnp_sock *s, gnp_cred *out);
+
+/* Joins and leaves a multicast group.  GNP_EINVAL, GNP_ENOBUFS, GNP_EADDRNOTAVAIL, GNP_EADDRINUSE,
+ * GNP_ENOENT. */
+int gnp_sock_join(const gnp_sock *s, const gnp_addr *group, unsigned interface_index);
+int gnp_sock_leave(const gnp_sock *s, const gnp_addr *group, unsigned interface_index);
+
+/* Index of an interface by its name or by an IPv4 address of it; 0: none.  [any] */
+unsigned gnp_interface_index(const char *name);
+
+/* Of n sockets that share a port, in the order they were bound: the one whose number is the CPU of the packet
+ * modulo n gets it.  s: any of them.  GNP_ENOTSUP. */
+int gnp_reuseport_by_cpu(const gnp_sock *s, unsigned n);
+
+/* The sockets that a service manager passed to this process (sd_listen_fds(3)); reads and removes the
+ * environment variables.  Returns how many were written, at most cap; the rest, if any, is closed.
+ * [setup] */
+typedef struct gnp_inherited {
+    intptr_t os;
+    char name[64]; /* of LISTEN_FDNAMES, or "" */
+} gnp_inherited;
+int gnp_inherited_take(gnp_inherited *out, int cap);
 
 /* 1 if several sockets bound with reuseport really share the load on this system:
  * GNP_STREAM or GNP_DGRAM.  [any] */

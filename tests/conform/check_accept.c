@@ -264,7 +264,7 @@ START_TEST(datagram_sockets_share_a_port)
         ck_assert_int_eq(gnp_attach(t.p, &d[0], GNP_READ), GNP_OK);
         ck_assert_int_eq(gnp_attach(t.p, &d[1], GNP_READ), GNP_OK);
         for (i = 0; i < CALLERS; i++) {
-            gnp_dgram_out out = { "x", 1, &t.addr };
+            gnp_dgram_out out = { "x", 1, &t.addr, 0 };
             unsigned sent;
             ip_addr(&a, "127.0.0.1", 0);
             ck_assert_int_eq(gnp_dgram_open(&s, &a, &o), GNP_OK);

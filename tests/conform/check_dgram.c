@@ -44,7 +44,7 @@ static void dgrams_close(dgrams *d)
 static void other_sends(dgrams *d, const gnp_addr *to, uint32_t number, size_t n)
 {
     static unsigned char buf[70000];
-    gnp_dgram_out out = { buf, n, to };
+    gnp_dgram_out out = { buf, n, to, 0 };
     unsigned sent;
 
     stream_fill(buf, number, n);
@@ -261,7 +261,7 @@ START_TEST(answers_go_to_the_sender)
         unsigned sent;
         await(&d.t, &d.s, GNP_EV_READABLE);
         ck_assert_int_eq(gnp_recvfrom(d.t.p, &d.s, &g), GNP_OK);
-        out = (gnp_dgram_out){ g.data, g.len, g.peer };
+        out = (gnp_dgram_out){ g.data, g.len, g.peer, 0 };
         ck_assert_int_eq(gnp_sendto(d.t.p, &d.s, &out, 1, &sent), GNP_OK);
         gnp_recv_done(d.t.p, &d.s);
     }
@@ -295,7 +295,7 @@ START_TEST(sending_many_and_skipping_the_bad)
     ck_assert_int_eq(gnp_want(d.t.q, &d.other, GNP_READ), GNP_OK);
     for (i = 0; i < BURST; i++) {
         numbers[i] = i;
-        out[i] = (gnp_dgram_out){ &numbers[i], 4, &d.other_addr };
+        out[i] = (gnp_dgram_out){ &numbers[i], 4, &d.other_addr, 0 };
     }
     out[100].data = huge;
     out[100].len = sizeof(huge);
@@ -323,7 +323,7 @@ END_TEST
  * each one is tried. */
 static void connect_to_nobody(dgrams *d, gnp_sock *c)
 {
-    gnp_dgram_out out = { "hello", 5, NULL };
+    gnp_dgram_out out = { "hello", 5, NULL, 0 };
     int tries;
 
     for (tries = 0; tries < 20; tries++) {
@@ -348,7 +348,7 @@ static void connect_to_nobody(dgrams *d, gnp_sock *c)
  * neither spins nor breaks anything. */
 START_TEST(refused_by_icmp)
 {
-    gnp_dgram_out out = { "hello", 5, NULL };
+    gnp_dgram_out out = { "hello", 5, NULL, 0 };
     dgrams d;
     gnp_sock c;
     gnp_addr a;
@@ -397,7 +397,7 @@ START_TEST(both_families)
     gnp_addr any, a;
     gnp_dgram g;
     unsigned sent;
-    gnp_dgram_out out = { "to an IPv4 address", 18, NULL };
+    gnp_dgram_out out = { "to an IPv4 address", 18, NULL, 0 };
 
     if (!gnp_has_ipv6())
         return;
@@ -509,7 +509,7 @@ START_TEST(bad_destinations)
 {
     dgrams d;
     gnp_addr none;
-    gnp_dgram_out out[2] = { { "x", 1, NULL }, { "x", 1, NULL } };
+    gnp_dgram_out out[2] = { { "x", 1, NULL, 0 }, { "x", 1, NULL, 0 } };
     unsigned sent;
 
     dgrams_open(&d, _i, NULL);

@@ -98,7 +98,7 @@ static int live(subject *t, gnp_sock *s, const gnp_poller_config *c)
     gnp_addr a;
     gnp_dgram g;
     unsigned sent;
-    gnp_dgram_out out = { "x", 1, &a };
+    gnp_dgram_out out = { "x", 1, &a, 0 };
     int i, r = gnp_poller_open(&t->p, c), attached = 0;
 
     if (r != GNP_OK)
@@ -199,7 +199,7 @@ START_TEST(no_allocation_in_steady_state)
     ck_assert_int_eq(gnp_sock_local(&d, &a), GNP_OK);
     ck_assert_int_eq(gnp_attach(t.p, &d, GNP_READ), GNP_OK);
     for (i = 0; i < 200; i++) {
-        gnp_dgram_out out = { "x", 1, &a };
+        gnp_dgram_out out = { "x", 1, &a, 0 };
         gnp_dgram g;
         unsigned n;
         size_t m;

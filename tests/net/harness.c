@@ -863,7 +863,7 @@ void tc_reset(tc *c)
 int tc_dgram_send(tc *c, const void *data, size_t n)
 {
     uint64_t deadline = nt_deadline();
-    gnp_dgram_out out = { data, n, NULL };
+    gnp_dgram_out out = { data, n, NULL, 0 };
     int status;
     do {
         unsigned sent = 0;

@@ -168,7 +168,7 @@ START_TEST(absurd_values_are_refused)
     TRY(loops, GN_MAX_LOOPS + 1, GN_EINVAL);
     TRY(loops, UINT_MAX, GN_EINVAL);
     TRY(lb, GN_LB_SOURCE_HASH, GN_OK);
-    TRY(lb, (gn_lb)3, GN_EINVAL);
+    TRY(lb, (gn_lb)5, GN_EINVAL);
     TRY(lb, (gn_lb)-1, GN_EINVAL);
     TRY(poller_fallback, 2, GN_EINVAL);
     TRY(reuseport, -1, GN_EINVAL);
