@@ -25,6 +25,8 @@ libcore_la_SOURCES = \
 	%D%/memory.h \
 	%D%/mpsc.c \
 	%D%/mpsc.h \
+	%D%/op.c \
+	%D%/op.h \
 	%D%/options.c \
 	%D%/options.h \
 	%D%/outbound.c \

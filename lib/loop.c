@@ -20,6 +20,7 @@ typedef struct gni_loop_slot {
     gni_mailbox box;
     gnp_atomic32 taken;
     gnp_atomic32 gen; /* of the loop that has it now; its connections have higher ones */
+    gnp_atomic64 tokens; /* given out, see op.h */
     gn_loop *loop;    /* read on the loop's own thread only */
 } gni_loop_slot;
 
@@ -56,6 +57,7 @@ void gni_loop_free(gn_loop *l)
     uint32_t last = l->conns.gen_max;
     gni_conntab_free(&l->conns);
     gni_segpool_free(&l->segs);
+    gni_ops_free(&l->ops);
     gnp_free(l->stage.buf, GNI_STAGE_BYTES);
     l->stage.buf = NULL;
     l->magic = 0;
@@ -80,6 +82,24 @@ int gni_loop_post(gn_handle h, gni_task *t)
 int gni_loop_post_to(gn_loop *l, gni_task *t)
 {
     return gni_mailbox_push(l->box, t, current_loop == l);
+}
+
+int gni_loop_post_slot(unsigned slot, gni_task *t)
+{
+    if (slot == 0 || slot >= GNI_LOOP_SLOTS) {
+        return GN_ECLOSED;
+    }
+    return gni_mailbox_push(&slots[slot].box, t, current_loop != NULL && current_loop->slot == slot);
+}
+
+gn_op gni_op_token(gn_handle h)
+{
+    unsigned s = GNI_HANDLE_SLOT(h);
+    if (s == 0 || s >= GNI_LOOP_SLOTS) {
+        return GN_OP_NONE;
+    }
+    uint64_t n = gnp_add64(&slots[s].tokens, 1) + 1;
+    return ((uint64_t)s << GNI_OP_SLOT_SHIFT) | (n & ((UINT64_C(1) << GNI_OP_SLOT_SHIFT) - 1));
 }
 
 int gni_loop_is(const gn_loop *l, gn_handle h)

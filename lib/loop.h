@@ -8,6 +8,7 @@
 #include "conntab.h"
 #include "listener.h"
 #include "mpsc.h"
+#include "op.h"
 #include "segq.h"
 #include "stats.h"
 #include "timer.h"
@@ -72,6 +73,7 @@ struct gn_loop {
     uint64_t open; /* connections whose on_close is owed */
     gnp_atomic64 open_shared; /* the same, for other threads */
     gni_stats stats;
+    gni_ops ops;       /* what can be cancelled */
     void *context; /* of the user */
     gnp_atomic32 alive; /* posts reach it */
     gnp_atomic32 load; /* open and on their way here, for the balancer */
@@ -96,6 +98,9 @@ void gni_loop_drain(gn_loop *l, uint64_t deadline_ns);
 /* Posts a task to the loop that h names.  GN_ECLOSED when it is gone. */
 int gni_loop_post(gn_handle h, gni_task *t);
 int gni_loop_post_to(gn_loop *l, gni_task *t);
+
+/* ... or to whatever loop has that slot now. */
+int gni_loop_post_slot(unsigned slot, gni_task *t);
 
 /* 1 if h names this very loop (not one of its connections). */
 int gni_loop_is(const gn_loop *l, gn_handle h);

@@ -7,6 +7,7 @@ tests_unit_unit_SOURCES = \
 	%D%/check_error.c \
 	%D%/check_mailbox.c \
 	%D%/check_memory.c \
+	%D%/check_op.c \
 	%D%/check_options.c \
 	%D%/check_ring.c \
 	%D%/check_segq.c \

@@ -13,6 +13,7 @@ Suite *suite_conntab(void);
 Suite *suite_error(void);
 Suite *suite_mailbox(void);
 Suite *suite_memory(void);
+Suite *suite_op(void);
 Suite *suite_options(void);
 Suite *suite_ring(void);
 Suite *suite_segq(void);
