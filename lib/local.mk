@@ -15,6 +15,7 @@ libcore_la_SOURCES = \
 	%D%/engine.c \
 	%D%/engine.h \
 	%D%/error.c \
+	%D%/frame.c \
 	%D%/listener.c \
 	%D%/listener.h \
 	%D%/log.c \

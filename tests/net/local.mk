@@ -6,6 +6,7 @@ net_programs = \
 	%D%/badinput \
 	%D%/cross \
 	%D%/datagram \
+	%D%/framing \
 	%D%/lifecycle \
 	%D%/limits \
 	%D%/listen \
@@ -31,6 +32,9 @@ TESTS += $(net_programs)
 %C%_datagram_SOURCES = %D%/datagram.c $(net_harness)
 %C%_datagram_CFLAGS = $(net_cflags)
 %C%_datagram_LDADD = $(net_libs)
+%C%_framing_SOURCES = %D%/framing.c $(net_harness)
+%C%_framing_CFLAGS = $(net_cflags)
+%C%_framing_LDADD = $(net_libs)
 %C%_lifecycle_SOURCES = %D%/lifecycle.c $(net_harness)
 %C%_lifecycle_CFLAGS = $(net_cflags)
 %C%_lifecycle_LDADD = $(net_libs)

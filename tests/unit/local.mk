@@ -5,6 +5,7 @@ tests_unit_unit_SOURCES = \
 	%D%/check_balance.c \
 	%D%/check_conntab.c \
 	%D%/check_error.c \
+	%D%/check_frame.c \
 	%D%/check_mailbox.c \
 	%D%/check_memory.c \
 	%D%/check_op.c \
