@@ -274,8 +274,9 @@ typedef struct gn_handler {
     void (*on_error)(gn_conn *c, int error, void *user);
 
     /* A deadline has passed.  Without this callback, or if it returns GN_CLOSE, the connection
-     * sends what was written (also what this callback writes) and closes with GN_ETIMEDOUT.  With
-     * GN_NONE it goes on: an idle time-out starts anew, the others are off until set again. */
+     * sends what was written (also what this callback writes) and closes with GN_ETIMEDOUT; what
+     * could not leave by a write deadline, or while idle, is cut.  With GN_NONE it goes on: an idle
+     * time-out starts anew, the others are off until set again. */
     gn_action (*on_timeout)(gn_conn *c, gn_timeout which, void *user);
 
     /* A callback has kept loop number loop busy for ns, longer than stall_ns; conn is the
@@ -655,7 +656,7 @@ GN_API int gn_conn_resume(gn_conn *c);
  * reading pauses; at low on_writable follows and reading goes on.  GN_EINVAL unless low <= high;
  * GN_ENOMEM. */
 GN_API int gn_conn_set_watermarks(gn_conn *c, size_t high, size_t low);
-GN_API int gn_conn_is_writable(const gn_conn *c);
+GN_API int gn_conn_is_writable(gn_conn *c);
 
 /* Limits instead of inbound_max and outbound_max of the options; 0 leaves that one.  GN_ENOMEM. */
 GN_API int gn_conn_set_limits(gn_conn *c, size_t inbound_max, size_t outbound_max);

@@ -4,10 +4,12 @@
 #include <string.h>
 
 #include "addr.h"
+#include "budget.h"
 #include "engine.h"
 #include "log.h"
 #include "loop.h"
 #include "outbound.h"
+#include "pipe.h"
 #include "udp.h"
 
 _Static_assert(sizeof(gn_conn) <= 256, "an idle connection costs at most 256 bytes");
@@ -49,6 +51,9 @@ static void deadline_update(gn_conn *c)
         if (c->t.read_at != 0 && c->t.read_at < at) {
             at = c->t.read_at;
         }
+        if (c->more != NULL && c->more->write_at != 0 && c->more->write_at < at) {
+            at = c->more->write_at;
+        }
     }
     if (at == GNP_NEVER) {
         gni_timer_cancel(&c->loop->wheel, &c->timer);
@@ -77,6 +82,8 @@ static void more_free(gn_conn *c)
     gnp_free(c->more, sizeof *c->more);
     c->more = NULL;
 }
+
+static void traffic(gn_conn *c, const void *data, size_t n);
 
 static void conn_release(gn_conn *c)
 {
@@ -155,11 +162,16 @@ static void conn_end(gn_conn *c, int reason)
     c->state = GNI_CONN_LINGER;
     c->reason = (int16_t)reason;
     counts_leave(l);
+    if ((c->flags & GNI_F_FAILED) != 0 && h->on_error != NULL) {
+        h->on_error(c, reason, c->user);
+    }
     if (h->on_close != NULL) {
         action = h->on_close(c, reason, c->user);
     }
+    gni_pipe_end(c, reason);
     gni_ring_free(&c->inbound);
     gni_segq_clear(&c->u.out, &l->segs);
+    gni_budget_update(c);
     gni_conntab_retire(&l->conns, c);
     closers_done(c);
     if (!linger_start(c)) {
@@ -202,19 +214,47 @@ void gni_conn_request_close(gn_conn *c, int reason, uint64_t timeout_ns)
 
 /* ----------------------------------------------------------------- settle */
 
-/* Reading rests while the user leaves too much unread, or the peer reads too little of what
- * we send: both ends of a queue are bounded. */
+size_t gni_conn_high(const gn_conn *c)
+{
+    return c->more != NULL && c->more->high != 0 ? c->more->high : options_of(c)->outbound_high;
+}
+
+static size_t low_of(const gn_conn *c)
+{
+    return c->more != NULL && c->more->high != 0 ? c->more->low : options_of(c)->outbound_low;
+}
+
+static size_t inbound_max(const gn_conn *c)
+{
+    return c->more != NULL && c->more->inbound_max != 0 ? c->more->inbound_max : options_of(c)->inbound_max;
+}
+
+size_t gni_conn_outbound_max(const gn_conn *c)
+{
+    return c->more != NULL && c->more->outbound_max != 0 ? c->more->outbound_max : c->loop->outbound_max;
+}
+
+/* Reading rests while the user asks for that or leaves too much unread, while the peer reads too little of
+ * what we send, and while the loop holds too much of which some is ours: both ends of a queue are bounded. */
+static int reading_rests(const gn_conn *c)
+{
+    if (c->state != GNI_CONN_OPEN) {
+        return 0;
+    }
+    if ((c->flags & GNI_F_REST) != 0) {
+        return 1;
+    }
+    if ((c->flags & GNI_F_HUNG) != 0) { /* what there is must be read, to see its end */
+        return 0;
+    }
+    return (c->flags & GNI_F_HIGH) != 0 || c->inbound.len >= inbound_max(c) ||
+           ((c->flags & GNI_F_PIPED) != 0 && !gni_pipe_has_room(c)) ||
+           ((c->flags & GNI_F_HELD) != 0 && c->loop->strained);
+}
+
 static void interest_update(gn_conn *c)
 {
-    const gn_options *o = options_of(c);
-    size_t out = c->u.out.bytes;
-    if (out > o->outbound_high) {
-        c->flags |= GNI_F_HIGH;
-    } else if (out <= o->outbound_high / 2) {
-        c->flags &= ~(uint32_t)GNI_F_HIGH;
-    }
-    int pause = c->state == GNI_CONN_OPEN && (c->flags & GNI_F_HUNG) == 0 &&
-                ((c->flags & GNI_F_HIGH) != 0 || c->inbound.len >= o->inbound_max);
+    int pause = reading_rests(c);
     int paused = (c->flags & GNI_F_PAUSED) != 0;
     if (pause == paused || (c->flags & GNI_F_EOF) != 0) {
         return;
@@ -225,6 +265,41 @@ static void interest_update(gn_conn *c)
         gni_conn_mark_dirty(c);
     }
     c->flags ^= GNI_F_PAUSED;
+}
+
+static void tell(gn_conn *c, gn_action (*fn)(gn_conn *c, void *user))
+{
+    gni_conn_callback_begin(c, NULL, 0);
+    gn_action action = fn(c, c->user);
+    gni_conn_callback_end(c);
+    gni_conn_action(c, action);
+    gni_conn_mark_dirty(c); /* what it wrote, or asked for, is seen to in the next turn */
+}
+
+/* The marks of the outbound queue, and who wants to know of them. */
+static void marks_update(gn_conn *c)
+{
+    const gn_handler *h = c->handler;
+    size_t out = c->u.out.bytes;
+    if (out > gni_conn_high(c)) {
+        c->flags |= GNI_F_HIGH;
+    } else if ((c->flags & GNI_F_HIGH) != 0 && out <= low_of(c)) {
+        c->flags &= ~(uint32_t)GNI_F_HIGH;
+        if ((c->flags & GNI_F_SINK) != 0) {
+            gni_pipe_writable(c);
+        }
+        if (h->on_writable != NULL && c->state == GNI_CONN_OPEN) {
+            tell(c, h->on_writable);
+        }
+    }
+    if (c->u.out.bytes > 0) {
+        c->flags |= GNI_F_QUEUED;
+    } else if ((c->flags & GNI_F_QUEUED) != 0) {
+        c->flags &= ~(uint32_t)GNI_F_QUEUED;
+        if (h->on_drained != NULL && c->state == GNI_CONN_OPEN) {
+            tell(c, h->on_drained);
+        }
+    }
 }
 
 /* 1 when the connection has ended. */
@@ -268,14 +343,21 @@ static void settle(gn_conn *c)
     if (c->u.out.bytes == 0 && settle_drained(c)) {
         return;
     }
+    marks_update(c);
+    gni_budget_update(c);
     interest_update(c);
+    if ((c->flags & GNI_F_AGAIN) != 0) {
+        gni_conn_mark_dirty(c);
+    }
     if (c->state == GNI_CONN_CLOSING && c->timer.fn != NULL) {
         deadline_update(c);
     }
 }
 
 /* Flags under which there may be something to do after a callback. */
-#define UNSETTLED (GNI_F_FAILED | GNI_F_RESET | GNI_F_SHUT | GNI_F_PAUSED | GNI_F_HIGH)
+#define UNSETTLED                                                                                   \
+    (GNI_F_FAILED | GNI_F_RESET | GNI_F_SHUT | GNI_F_PAUSED | GNI_F_HIGH | GNI_F_REST | GNI_F_AGAIN | \
+     GNI_F_QUEUED | GNI_F_HELD)
 
 void gni_conn_settle(gn_conn *c)
 {
@@ -306,6 +388,10 @@ void gni_conn_clean(gn_conn *c)
     } else if ((c->flags & GNI_F_DGRAM) != 0) {
         gni_udp_flush(c);
     } else {
+        if ((c->flags & (GNI_F_AGAIN | GNI_F_REST)) == GNI_F_AGAIN && gni_conn_usable(c)) {
+            c->flags &= ~(uint32_t)GNI_F_AGAIN;
+            traffic(c, NULL, 0);
+        }
         gni_conn_settle(c);
     }
 }
@@ -327,7 +413,7 @@ void gni_conn_action(gn_conn *c, gn_action action)
     }
 }
 
-static void callback_begin(gn_conn *c, const void *data, size_t n)
+void gni_conn_callback_begin(gn_conn *c, const void *data, size_t n)
 {
     gn_loop *l = c->loop;
     l->current = c;
@@ -336,7 +422,7 @@ static void callback_begin(gn_conn *c, const void *data, size_t n)
 }
 
 /* What was staged leaves while the lent span still stands. */
-static void callback_end(gn_conn *c)
+void gni_conn_callback_end(gn_conn *c)
 {
     gn_loop *l = c->loop;
     (void)gni_out_send_stage(c);
@@ -349,7 +435,11 @@ static void traffic(gn_conn *c, const void *data, size_t n)
     gn_loop *l = c->loop;
     const gn_handler *h = c->handler;
     gn_action action = GN_NONE;
-    callback_begin(c, data, n);
+    if ((c->flags & GNI_F_PIPED) != 0) {
+        gni_pipe_input(c, data, n);
+        return;
+    }
+    gni_conn_callback_begin(c, data, n);
     if (h->on_traffic != NULL) {
         action = h->on_traffic(c, c->user);
     } else {
@@ -361,7 +451,7 @@ static void traffic(gn_conn *c, const void *data, size_t n)
             gni_conn_fail(c, rc, 0);
         }
     }
-    callback_end(c);
+    gni_conn_callback_end(c);
     gni_conn_action(c, action);
 }
 
@@ -377,11 +467,15 @@ static void conn_eof(gn_conn *c)
     if (c->state != GNI_CONN_OPEN) {
         return;
     }
+    if ((c->flags & GNI_F_PIPED) != 0) {
+        gni_pipe_eof(c);
+        return;
+    }
     gn_action action = GN_CLOSE;
     if (h->on_eof != NULL) {
-        callback_begin(c, NULL, 0);
+        gni_conn_callback_begin(c, NULL, 0);
         action = h->on_eof(c, c->user);
-        callback_end(c);
+        gni_conn_callback_end(c);
     }
     if (action == GN_CLOSE) {
         gni_conn_request_close(c, GN_EOF, options_of(c)->close_timeout_ns);
@@ -423,7 +517,8 @@ static size_t conn_receive(gn_conn *c)
         if (c->state == GNI_CONN_OPEN) {
             conn_input(c, data, n);
             /* A callback may have stopped reading, or ended the connection. */
-            return gni_conn_usable(c) && c->u.out.bytes == 0 && c->inbound.len == 0 ? n : 0;
+            return gni_conn_usable(c) && c->u.out.bytes == 0 && c->inbound.len == 0 &&
+                           (c->flags & (GNI_F_REST | GNI_F_PIPED)) == 0 ? n : 0;
         }
         gnp_recv_done(l->poller, &c->sock); /* closing: nobody wants it any more */
         return n;
@@ -505,6 +600,45 @@ void gni_conn_event(gn_conn *c, const gnp_event *ev)
     gni_conn_settle(c);
 }
 
+/* What a deadline of an open connection means, after its callback was asked. */
+static void timed_out(gn_conn *c, gn_timeout which)
+{
+    gn_action action = GN_CLOSE;
+    if (c->handler->on_timeout != NULL) {
+        gni_conn_callback_begin(c, NULL, 0);
+        action = c->handler->on_timeout(c, which, c->user);
+        gni_conn_callback_end(c);
+    }
+    if (action != GN_CLOSE) {
+        gni_conn_action(c, action);
+    } else if (which != GN_TIMEOUT_READ && c->u.out.bytes > 0) {
+        gni_conn_cut(c, GN_ETIMEDOUT); /* what is queued did not move either */
+    } else {
+        gni_conn_request_close(c, GN_ETIMEDOUT, options_of(c)->close_timeout_ns);
+    }
+}
+
+/* Takes one deadline that has passed off and says which; 0: none has. */
+static int deadline_passed(gn_conn *c)
+{
+    uint64_t now = c->loop->now;
+    if (c->more != NULL && c->more->write_at != 0 && now >= c->more->write_at) {
+        c->more->write_at = 0;
+        if (c->u.out.bytes > 0) {
+            return GN_TIMEOUT_WRITE;
+        }
+    }
+    if (c->t.read_at != 0 && now >= c->t.read_at) {
+        c->t.read_at = 0;
+        return GN_TIMEOUT_READ;
+    }
+    if (c->idle_ticks != 0 && idle_left(c) == 0) {
+        c->active = gni_ticks(now);
+        return GN_TIMEOUT_IDLE;
+    }
+    return 0;
+}
+
 static void conn_timer(gni_timer *t, void *arg)
 {
     gn_loop *l = arg;
@@ -520,14 +654,12 @@ static void conn_timer(gni_timer *t, void *arg)
             return;
         }
     } else {
-        int idle = c->idle_ticks != 0 && idle_left(c) == 0;
-        if (idle && c->u.out.bytes > 0) {
-            gni_conn_cut(c, GN_ETIMEDOUT); /* what is queued did not move either */
-            return;
+        int which = deadline_passed(c);
+        if (which != 0) {
+            gni_conn_mark_dirty(c); /* first: then it stays until the end of the turn, whatever happens */
+            timed_out(c, (gn_timeout)which);
         }
-        if (idle || (c->t.read_at != 0 && l->now >= c->t.read_at)) {
-            gni_conn_request_close(c, GN_ETIMEDOUT, options_of(c)->close_timeout_ns);
-            gni_conn_settle(c);
+        if (c->state != GNI_CONN_OPEN) {
             return;
         }
     }
@@ -558,9 +690,9 @@ void gni_conn_open(gn_conn *c)
         deadline_update(c);
     }
     if (h->on_open != NULL) {
-        callback_begin(c, NULL, 0);
+        gni_conn_callback_begin(c, NULL, 0);
         gn_action action = h->on_open(c, c->user);
-        callback_end(c);
+        gni_conn_callback_end(c);
         gni_conn_action(c, action);
     }
     gni_conn_settle(c);
@@ -616,34 +748,49 @@ void gni_conn_accepted(gn_loop *l, gnp_sock *s, const gnp_addr *peer, gni_listen
 
 /* ---------------------------------------------------- deadlines, in public */
 
-int gn_conn_set_idle_timeout(gn_conn *c, uint64_t ns)
+static int deadline_settable(const gn_conn *c)
 {
     if (!gni_conn_valid(c)) {
         return GN_EINVAL;
     }
-    if ((c->flags & GNI_F_DGRAM) != 0) {
+    if ((c->flags & (GNI_F_DGRAM | GNI_F_DIALED)) == GNI_F_DGRAM) {
         return GN_ENOTSUP;
     }
-    if (!gni_conn_usable(c)) {
-        return GN_ECLOSED;
+    return gni_conn_usable(c) ? GN_OK : GN_ECLOSED;
+}
+
+int gn_conn_set_idle_timeout(gn_conn *c, uint64_t ns)
+{
+    int rc = deadline_settable(c);
+    if (rc == GN_OK) {
+        idle_set(c, ns);
+        deadline_update(c);
     }
-    idle_set(c, ns);
-    deadline_update(c);
-    return GN_OK;
+    return rc;
 }
 
 int gn_conn_set_read_deadline(gn_conn *c, uint64_t ns_from_now)
 {
-    if (!gni_conn_valid(c)) {
-        return GN_EINVAL;
+    int rc = deadline_settable(c);
+    if (rc == GN_OK) {
+        c->t.read_at = ns_from_now == 0 ? 0 : after(c->loop, ns_from_now);
+        deadline_update(c);
     }
-    if ((c->flags & GNI_F_DGRAM) != 0) {
-        return GN_ENOTSUP;
+    return rc;
+}
+
+int gn_conn_set_write_deadline(gn_conn *c, uint64_t ns_from_now)
+{
+    int rc = deadline_settable(c);
+    if (rc != GN_OK) {
+        return rc;
     }
-    if (!gni_conn_usable(c)) {
-        return GN_ECLOSED;
+    if (ns_from_now != 0 && gni_conn_more(c) == NULL) {
+        return GN_ENOMEM;
     }
-    c->t.read_at = ns_from_now == 0 ? 0 : after(c->loop, ns_from_now);
-    deadline_update(c);
+    if (c->more != NULL) {
+        c->more->write_at = ns_from_now == 0 ? 0 : after(c->loop, ns_from_now);
+        deadline_update(c);
+    }
     return GN_OK;
 }

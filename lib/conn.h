@@ -44,7 +44,10 @@ enum {
     GNI_F_PIPED = 32768,  /* its input goes to another connection, see pipe.c */
     GNI_F_DIALED = 65536, /* was dialled or adopted */
     GNI_F_AGAIN = 131072, /* on_traffic is owed without new bytes: after a resume */
-    GNI_F_FDS = 262144    /* descriptors may come: look for them after each read */
+    GNI_F_FDS = 262144,   /* descriptors may come: look for them after each read */
+    GNI_F_LIMITED = 524288, /* has an outbound_max of its own */
+    GNI_F_HELD = 1048576, /* counts in the budgets: held is not 0 */
+    GNI_F_SINK = 2097152  /* the input of another connection comes here */
 };
 
 /*
@@ -76,6 +79,7 @@ struct gn_conn {
     } t;
     uint32_t idle_ticks; /* idle time-out, 0: none; in wheel ticks */
     uint32_t active;     /* tick of the last byte, low half */
+    uint32_t held;       /* KiB that it has in the budgets of its loop and engine */
     int os_error;
     int16_t reason;
     uint16_t listener; /* index, or GNI_NO_LISTENER */
@@ -129,6 +133,14 @@ void gni_conn_mark_dirty(gn_conn *c);
 
 /* The end of a turn for one connection of that list. */
 void gni_conn_clean(gn_conn *c);
+
+/* Limits of one connection: its own, or those of the options. */
+size_t gni_conn_high(const gn_conn *c);
+size_t gni_conn_outbound_max(const gn_conn *c);
+
+/* Brackets of every callback of c: in between, what it writes is staged, and n bytes of data are lent. */
+void gni_conn_callback_begin(gn_conn *c, const void *data, size_t n);
+void gni_conn_callback_end(gn_conn *c);
 
 /* Asks for an orderly end with that reason; the first one counts. */
 void gni_conn_request_close(gn_conn *c, int reason, uint64_t timeout_ns);

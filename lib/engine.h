@@ -23,6 +23,8 @@ struct gn_engine {
     unsigned loops_made;
     gnp_atomic32 loops_shown; /* nloops once they are all made */
     gnp_atomic64 next; /* round robin */
+    gnp_atomic64 held;     /* KiB of all loops; kept only if there is a limit to it */
+    gnp_atomic32 strained; /* loops at a limit of bytes, see budget.h */
     gnp_mutex lock;    /* guards all below, and that a loop's poller lives while it is woken */
     gnp_cond cond;
     int state;

@@ -7,6 +7,8 @@ libcore_la_SOURCES = \
 	%D%/balance.c \
 	%D%/balance.h \
 	%D%/bits.h \
+	%D%/budget.c \
+	%D%/budget.h \
 	%D%/conn.c \
 	%D%/conn.h \
 	%D%/conn_api.c \
@@ -16,6 +18,7 @@ libcore_la_SOURCES = \
 	%D%/engine.h \
 	%D%/error.c \
 	%D%/frame.c \
+	%D%/flow.c \
 	%D%/listener.c \
 	%D%/listener.h \
 	%D%/log.c \
@@ -32,6 +35,8 @@ libcore_la_SOURCES = \
 	%D%/options.h \
 	%D%/outbound.c \
 	%D%/outbound.h \
+	%D%/pipe.c \
+	%D%/pipe.h \
 	%D%/post.c \
 	%D%/ring.c \
 	%D%/ring.h \

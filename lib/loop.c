@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "budget.h"
 #include "engine.h"
 #include "log.h"
 #include "outbound.h"
@@ -343,6 +344,7 @@ static int loop_setup(gn_loop *l)
     l->outbound_max = o->outbound_max;
     l->now = gnp_now();
     gni_wheel_init(&l->wheel, l->now);
+    gni_budget_init(l);
     gni_mailbox_open(l->box, l->poller);
     gnp_store32(&l->alive, 1);
     rc = acceptors_attach(l);
@@ -403,6 +405,7 @@ static void loop_teardown(gn_loop *l)
         return;
     }
     conns_end(l);
+    gni_budget_end(l);
     tasks_refuse(l);
     gnp_reserve_release(&l->reserve);
     gnp_poller *p = l->poller;

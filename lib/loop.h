@@ -78,6 +78,10 @@ struct gn_loop {
     gnp_atomic32 alive; /* posts reach it */
     gnp_atomic32 load; /* open and on their way here, for the balancer */
     gnp_thread thread;
+    uint64_t held;            /* KiB, see budget.h */
+    gnp_atomic64 held_shared; /* the same, for other threads */
+    int strained;
+    gni_timer strain_timer;
     int watching; /* for signals */
     int woken;    /* by somebody, in this turn */
     int started; /* its thread runs or has run */

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "budget.h"
 #include "engine.h"
 #include "loop.h"
 
@@ -184,9 +185,13 @@ int gni_out_write(gn_conn *c, const gn_iov *iov, unsigned count)
     if (total == 0) {
         return GN_OK;
     }
-    size_t max = c->loop->outbound_max;
+    size_t max = gni_conn_outbound_max(c);
     size_t have = gni_out_bytes(c);
     if (total > max || have > max - total) {
+        return GN_ELIMIT;
+    }
+    /* Small writes with nothing queued nearly always leave at once: they cost the budget nothing. */
+    if ((c->u.out.bytes > 0 || total > GNI_STAGE_BYTES) && !gni_budget_allows(c->loop, total)) {
         return GN_ELIMIT;
     }
     if (c->loop->current == c && c->u.out.bytes == 0) {

@@ -67,7 +67,7 @@ static inline int gni_out_write_short(gn_conn *c, const void *p, size_t n)
     gn_loop *l = c->loop;
     gni_stage *s = &l->stage;
     if (l->current != c || c->state != GNI_CONN_OPEN || c->u.out.bytes != 0 || n == 0 || p == NULL ||
-        (c->flags & (GNI_F_FAILED | GNI_F_SHUT | GNI_F_DGRAM)) != 0) {
+        (c->flags & (GNI_F_FAILED | GNI_F_SHUT | GNI_F_DGRAM | GNI_F_LIMITED)) != 0) {
         return 0;
     }
     if (n > GNI_STAGE_BYTES - s->used || s->count == GNI_STAGE_SPANS ||
