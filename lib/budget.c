@@ -26,6 +26,9 @@ static uint64_t engine_held(const gn_engine *e)
 int gni_budget_allows(const gn_loop *l, size_t n)
 {
     const gn_options *o = &l->engine->options;
+    if (!l->budgeted) {
+        return 1;
+    }
     return !over(l->held, kib(o->loop_bytes_max), kib(n)) &&
            !over(engine_held(l->engine), kib(o->engine_bytes_max), kib(n));
 }
@@ -79,7 +82,9 @@ static void strain_start(gn_loop *l)
 
 void gni_budget_init(gn_loop *l)
 {
+    const gn_options *o = &l->engine->options;
     l->strain_timer.fn = strain_look;
+    l->budgeted = o->loop_bytes_max != 0 || o->engine_bytes_max != 0;
 }
 
 void gni_budget_end(gn_loop *l)

@@ -80,6 +80,7 @@ struct gn_loop {
     gnp_thread thread;
     uint64_t held;            /* KiB, see budget.h */
     gnp_atomic64 held_shared; /* the same, for other threads */
+    int budgeted; /* there is a budget */
     int strained;
     gni_timer strain_timer;
     int watching; /* for signals */

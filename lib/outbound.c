@@ -194,12 +194,15 @@ int gni_out_write(gn_conn *c, const gn_iov *iov, unsigned count)
     if ((c->u.out.bytes > 0 || total > GNI_STAGE_BYTES) && !gni_budget_allows(c->loop, total)) {
         return GN_ELIMIT;
     }
+    int rc;
     if (c->loop->current == c && c->u.out.bytes == 0) {
-        return stage_write(c, iov, count);
-    }
-    int rc = queue_write(c, iov, count);
-    if (rc == GN_OK) {
+        rc = stage_write(c, iov, count);
+    } else {
+        rc = queue_write(c, iov, count);
         gni_conn_mark_dirty(c);
+    }
+    if (c->loop->budgeted) {
+        gni_budget_update(c); /* now: a callback may write for long, and to many */
     }
     return rc;
 }
