@@ -26,6 +26,7 @@ typedef struct gnp_ops {
     void (*wake)(gnp_poller *p);
 
     int (*attach)(gnp_poller *p, gnp_sock *s, unsigned interest);
+    int (*detach)(gnp_poller *p, gnp_sock *s);
     int (*want)(gnp_poller *p, gnp_sock *s, unsigned interest);
     int (*recv)(gnp_poller *p, gnp_sock *s, const void **data, size_t *n);
     void (*recv_done)(gnp_poller *p, gnp_sock *s);

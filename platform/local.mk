@@ -10,7 +10,9 @@ libplatform_la_SOURCES = \
 platform_posix = \
 	%D%/posix/addr.c \
 	%D%/posix/cond.c \
+	%D%/posix/descriptor.c \
 	%D%/posix/err.c \
+	%D%/posix/interface.c \
 	%D%/posix/native.h \
 	%D%/posix/poll.c \
 	%D%/posix/poll.h \
@@ -21,6 +23,8 @@ platform_posix = \
 	%D%/posix/signal.c \
 	%D%/posix/sock.c \
 	%D%/posix/sock_posix.h \
+	%D%/posix/sockopt.c \
+	%D%/posix/sockopt.h \
 	%D%/posix/sys.c \
 	%D%/posix/thread.c \
 	%D%/posix/time.c \

@@ -160,7 +160,9 @@ int gnp_connect(gnp_poller *p, gnp_sock *s, int kind, const gnp_addr *to, const 
 int gnp_connect_end(gnp_poller *p, gnp_sock *s);
 
 /* Undoes gnp_attach: the socket is detached again, with all that has come and is not read, and clause 6
- * holds.  GNP_EBUSY: sends are in flight, or it connects; it stays attached. */
+ * holds.  What was told once (5, 10) is not told again where it is attached next, and the WRITABLE that
+ * is owed (7) comes there.  No span is lent.  GNP_EBUSY: sends are in flight, it connects, or
+ * datagrams were received that gnp_recvfrom has not lent yet; it stays attached. */
 int gnp_detach(gnp_poller *p, gnp_sock *s);
 
 /* Ends our stream; data sent before still arrives.  GNP_OK, GNP_ENOTCONN, GNP_EIO. */

@@ -95,6 +95,11 @@ int gnp_attach(gnp_poller *p, gnp_sock *s, unsigned interest)
     return p->ops->attach(p, s, interest);
 }
 
+int gnp_detach(gnp_poller *p, gnp_sock *s)
+{
+    return p->ops->detach(p, s);
+}
+
 int gnp_want(gnp_poller *p, gnp_sock *s, unsigned interest)
 {
     return p->ops->want(p, s, interest);

@@ -92,6 +92,18 @@ int gnp_epoll_collect(gnp_epoll *ep, int max, uint64_t deadline_ns, int *interru
     return 0;
 }
 
+int gnp_epoll_detach(gnp_poller *p, gnp_sock *s)
+{
+    gnp_epoll *ep = (gnp_epoll *)(void *)p;
+
+    if ((s->state & PX_CONNECT) || s->priv != NULL)
+        return GNP_EBUSY;
+    if ((s->state & PX_INSET) && epoll_ctl(ep->fd, EPOLL_CTL_DEL, (int)s->os, NULL) != 0)
+        return gnp_px_fail(errno);
+    gnp_px_release(&ep->px, s);
+    return GNP_OK;
+}
+
 /*
  * The kernel takes a closed descriptor out of the set by itself only when no other
  * descriptor shares its file.  A child between fork and exec, started by any thread of the

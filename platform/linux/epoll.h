@@ -29,6 +29,8 @@ typedef uint32_t gnp_epoll_translate(gnp_epoll *ep, gnp_sock *s, uint32_t ev);
 /* epoll_ctl on s: bits is EPOLL...  GNP_OK or an error. */
 int gnp_epoll_ctl(gnp_epoll *ep, int op, gnp_sock *s, uint32_t bits);
 
+int gnp_epoll_detach(gnp_poller *p, gnp_sock *s);
+
 /* Takes s out of the kernel's set and off the round, and closes it. */
 int gnp_epoll_close_sock(gnp_poller *p, gnp_sock *s, int reset);
 

@@ -216,6 +216,7 @@ const gnp_ops gnp_epoll_edge_ops = {
     .wait = edge_wait,
     .wake = gnp_px_wake,
     .attach = edge_attach,
+    .detach = gnp_epoll_detach,
     .want = edge_want,
     .recv = edge_recv,
     .recv_done = edge_recv_done,

@@ -178,6 +178,7 @@ const gnp_ops gnp_epoll_ops = {
     .wait = level_wait,
     .wake = gnp_px_wake,
     .attach = level_attach,
+    .detach = gnp_epoll_detach,
     .want = level_want,
     .recv = level_recv,
     .recv_done = level_recv_done,

@@ -1,37 +1,42 @@
 /* SPDX-License-Identifier: MIT */
 #include "../posix/posix.h"
+#include "../posix/sockopt.h"
 
 #include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
+#define TCP_LISTENER (PX_LISTENER | PX_IP)
+#define TCP_STREAM (PX_STREAM | PX_IP)
+
 const int gnp_px_backlog_max = INT_MAX; /* the kernel cuts it to net.core.somaxconn */
 const int gnp_px_msg_more = MSG_MORE;
+
+/* The kernel's own limits where no better is known: it says EINVAL itself. */
+const gnp_px_opt gnp_px_os_opts[] = {
+    { GNP_OPT_KEEPALIVE, PX_TCP, 1, INT_MAX, IPPROTO_TCP, TCP_KEEPIDLE, 0, 0 },
+    { GNP_OPT_KEEPALIVE_INTVL, PX_TCP, 1, INT_MAX, IPPROTO_TCP, TCP_KEEPINTVL, 0, 0 },
+    { GNP_OPT_KEEPALIVE_COUNT, PX_TCP, 1, INT_MAX, IPPROTO_TCP, TCP_KEEPCNT, 0, 0 },
+    { GNP_OPT_USER_TIMEOUT, PX_TCP, 0, INT_MAX, IPPROTO_TCP, TCP_USER_TIMEOUT, 0, 0 },
+    { GNP_OPT_NOTSENT_LOWAT, PX_TCP, 0, UINT_MAX, IPPROTO_TCP, TCP_NOTSENT_LOWAT, 0, 0 },
+    { GNP_OPT_FAST_OPEN, TCP_LISTENER, 0, INT_MAX, IPPROTO_TCP, TCP_FASTOPEN, 0, 0 },
+    { GNP_OPT_FAST_OPEN_CONNECT, TCP_STREAM, 0, 1, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, 0, 0 },
+    { GNP_OPT_QUICKACK, TCP_STREAM, 0, 1, IPPROTO_TCP, TCP_QUICKACK, 0, 0 },
+    { GNP_OPT_DEFER_ACCEPT, TCP_LISTENER, 0, INT_MAX, IPPROTO_TCP, TCP_DEFER_ACCEPT, 0, 0 },
+    { GNP_OPT_MAXSEG, PX_TCP, 1, INT_MAX, IPPROTO_TCP, TCP_MAXSEG, 0, 0 },
+    { GNP_OPT_BUSY_POLL, PX_ANY, 0, INT_MAX, SOL_SOCKET, SO_BUSY_POLL, 0, 0 },
+    { GNP_OPT_PRIORITY, PX_ANY, 0, INT_MAX, SOL_SOCKET, SO_PRIORITY, 0, 0 },
+    { GNP_OPT_MARK, PX_ANY, 0, UINT_MAX, SOL_SOCKET, SO_MARK, 0, 0 },
+    { GNP_OPT_INCOMING_CPU, PX_ANY | PX_READ_ONLY, 0, INT_MAX, SOL_SOCKET, SO_INCOMING_CPU, 0, 0 },
+    { 0, 0, 0, 0, 0, 0, 0, 0 }
+};
 
 int gnp_px_os_reuseport(int fd)
 {
     int on = 1;
 
     return setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
-}
-
-static int set(int fd, int name, unsigned value)
-{
-    int v = value < INT_MAX ? (int)value : INT_MAX;
-
-    return value == 0 ? 0 : setsockopt(fd, IPPROTO_TCP, name, &v, sizeof(v));
-}
-
-int gnp_px_os_keepalive(int fd, const gnp_sock_opts *o)
-{
-    int on = 1;
-
-    if (setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on)) != 0)
-        return -1;
-    if (set(fd, TCP_KEEPIDLE, o->keepalive_s) != 0 || set(fd, TCP_KEEPINTVL, o->keepalive_intvl_s) != 0)
-        return -1;
-    return set(fd, TCP_KEEPCNT, o->keepalive_count);
 }
 
 /* Since Linux 3.9 the kernel spreads connections and datagrams by a hash of both ends. */

@@ -4,6 +4,7 @@
 #include "../err.h"
 #include "../sys.h"
 #include "posix.h"
+#include "sockopt.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -27,14 +28,7 @@ int gnp_reuseport_balances(int kind)
     return 0;
 }
 
-/* The times are the system's. */
-int gnp_px_os_keepalive(int fd, const gnp_sock_opts *o)
-{
-    int on = 1;
-
-    (void)o;
-    return setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
-}
+const gnp_px_opt gnp_px_os_opts[] = { { 0, 0, 0, 0, 0, 0, 0, 0 } };
 
 void gnp_px_thread_name(const char *name)
 {

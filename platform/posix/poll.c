@@ -314,20 +314,39 @@ static int poll_connect_end(gnp_poller *p, gnp_sock *s)
     return r;
 }
 
-static int poll_close_sock(gnp_poller *base, gnp_sock *s, int reset)
+/* Gives the place of s, whose datagrams are gone, to the last one. */
+static void leave(gnp_pollp *p, gnp_sock *s)
 {
-    gnp_pollp *p = of(base);
     unsigned i = index_of(s), last = p->n - 1;
 
-    gnp_px_forget(&p->px, s);
-    if (p->entries[i].held != NULL)
-        gnp_px_dgram_drop(&p->px, &p->entries[i].held);
     if (i != last) {
         p->fds[i] = p->fds[last];
         p->entries[i] = p->entries[last];
         p->entries[i].sock->priv = (void *)(uintptr_t)i;
     }
     p->n = last;
+}
+
+static int poll_detach(gnp_poller *base, gnp_sock *s)
+{
+    gnp_pollp *p = of(base);
+
+    if ((s->state & PX_CONNECT) || p->entries[index_of(s)].held != NULL)
+        return GNP_EBUSY;
+    leave(p, s);
+    gnp_px_release(&p->px, s);
+    return GNP_OK;
+}
+
+static int poll_close_sock(gnp_poller *base, gnp_sock *s, int reset)
+{
+    gnp_pollp *p = of(base);
+    unsigned i = index_of(s);
+
+    gnp_px_forget(&p->px, s);
+    if (p->entries[i].held != NULL)
+        gnp_px_dgram_drop(&p->px, &p->entries[i].held);
+    leave(p, s);
     gnp_px_close_fd(s, reset);
     s->state = 0;
     return GNP_OK;
@@ -341,6 +360,7 @@ const gnp_ops gnp_poll_ops = {
     .wait = poll_wait,
     .wake = gnp_px_wake,
     .attach = poll_attach,
+    .detach = poll_detach,
     .want = poll_want,
     .recv = poll_recv,
     .recv_done = poll_recv_done,

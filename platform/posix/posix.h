@@ -33,7 +33,9 @@ enum {
     PX_DRY = 128,       /* datagrams: the last batch was not full, the queue is empty behind it */
     PX_CONNECT = 256,   /* connecting, no event yet */
     PX_NODELAY = 512,   /* listener: accepted sockets get TCP_NODELAY */
-    PX_FLAGS = 0xfff
+    PX_DESCRIPTORS = 1024, /* Unix streams: descriptors may be received */
+    PX_FLAGS = 0xfff,
+    PX_KEPT = PX_EOF | PX_WRITE | PX_HUNG | PX_NODELAY | PX_DESCRIPTORS /* from one poller to the next */
 };
 #define PX_SLOT_SHIFT 12
 #define PX_ROUND_MAX (1 << (32 - PX_SLOT_SHIFT))
@@ -147,6 +149,9 @@ void gnp_px_forget(gnp_px *p, gnp_sock *s);
 /* Makes s an attached socket of its present descriptor. */
 void gnp_px_adopt(gnp_sock *s, unsigned interest);
 
+/* The end of gnp_detach: s is in no list, no round and no kernel's set of p. */
+void gnp_px_release(gnp_px *p, gnp_sock *s);
+
 /*
  * A level-triggered report ev (PX_...) on s: returns the events for the core, 0 for none.
  * *watch is what the kernel is to watch from now on, or PX_LEAVE: take the socket out of
@@ -187,7 +192,6 @@ int gnp_px_os_accept(gnp_sock *listener, struct sockaddr *sa, unsigned *len);
 
 /* sockopt.c of the system. */
 int gnp_px_os_reuseport(int fd); /* 0, or -1 with errno */
-int gnp_px_os_keepalive(int fd, const gnp_sock_opts *o);
 extern const int gnp_px_backlog_max;
 extern const int gnp_px_msg_more; /* flag of send that more follows, or 0 */
 

@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/tcp.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -36,13 +35,52 @@ static int set_options(int fd, int family, int kind, const gnp_sock_opts *o)
         return gnp_px_fail(errno);
     if (o->sndbuf != 0 && set_int(fd, SOL_SOCKET, SO_SNDBUF, clamp_int(o->sndbuf)) != 0)
         return gnp_px_fail(errno);
-    if (!ip || kind == GNP_DGRAM)
-        return GNP_OK;
-    if (o->nodelay && set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1) != 0)
-        return gnp_px_fail(errno);
-    if (o->keepalive_s != 0 && gnp_px_os_keepalive(fd, o) != 0)
-        return gnp_px_fail(errno);
     return GNP_OK;
+}
+
+/* A member of gnp_sock_opts; 0: not asked for.  Where the system has no such time, its own holds. */
+static int set_if(gnp_sock *s, int opt, unsigned value)
+{
+    int r = value != 0 ? gnp_sock_set(s, opt, value) : GNP_OK;
+
+    return r == GNP_ENOTSUP && opt != GNP_OPT_KEEPALIVE ? GNP_OK : r;
+}
+
+/* Those of streams and listeners that have a number. */
+static int set_tcp(gnp_sock *s, const gnp_sock_opts *o)
+{
+    int r;
+
+    if (s->family == GNP_FAMILY_UNIX || s->kind == GNP_DGRAM)
+        return GNP_OK;
+    if (o->nodelay && (r = gnp_sock_set(s, GNP_OPT_NODELAY, 1)) != GNP_OK)
+        return r;
+    if (o->keepalive_s == 0)
+        return GNP_OK;
+    if ((r = set_if(s, GNP_OPT_KEEPALIVE, o->keepalive_s)) != GNP_OK)
+        return r;
+    if ((r = set_if(s, GNP_OPT_KEEPALIVE_INTVL, o->keepalive_intvl_s)) != GNP_OK)
+        return r;
+    return set_if(s, GNP_OPT_KEEPALIVE_COUNT, o->keepalive_count);
+}
+
+static int set_list(gnp_sock *s, const gnp_sock_opts *o)
+{
+    unsigned i;
+    int r = GNP_OK;
+
+    for (i = 0; i < o->opt_count && r == GNP_OK; i++)
+        r = gnp_sock_set(s, o->opts[i].opt, o->opts[i].value);
+    return r;
+}
+
+/* Closes after a failure without losing what failed. */
+static int give_up(gnp_sock *s, int code)
+{
+    close((int)s->os);
+    memset(s, 0, sizeof(*s));
+    s->os = -1;
+    return code;
 }
 
 int gnp_px_socket(gnp_sock *s, int family, int kind, const gnp_sock_opts *o)
@@ -51,23 +89,23 @@ int gnp_px_socket(gnp_sock *s, int family, int kind, const gnp_sock_opts *o)
     int domain = gnp_px_domain(family);
     int fd, r;
 
+    if (o == NULL)
+        o = &none;
     if (domain < 0 || (family == GNP_FAMILY_UNIX && kind == GNP_DGRAM))
         return GNP_ENOTSUP;
     fd = gnp_px_os_socket(domain, kind == GNP_DGRAM ? SOCK_DGRAM : SOCK_STREAM);
     if (fd < 0)
         return gnp_px_fail(errno);
-    r = set_options(fd, family, kind, o != NULL ? o : &none);
-    if (r != GNP_OK) {
-        close(fd);
-        return r;
-    }
     memset(s, 0, sizeof(*s));
     s->os = fd;
     s->kind = (uint8_t)kind;
     s->family = (uint8_t)family;
-    if (o != NULL && o->nodelay && family != GNP_FAMILY_UNIX)
-        s->state = PX_NODELAY;
-    return GNP_OK;
+    r = set_options(fd, family, kind, o);
+    if (r == GNP_OK)
+        r = set_tcp(s, o);
+    if (r == GNP_OK)
+        r = set_list(s, o);
+    return r == GNP_OK ? GNP_OK : give_up(s, r);
 }
 
 int gnp_px_bind(const gnp_sock *s, const gnp_addr *a)
@@ -80,15 +118,6 @@ int gnp_px_bind(const gnp_sock *s, const gnp_addr *a)
     if (bind((int)s->os, &native.sa, len) != 0)
         return gnp_px_fail(errno);
     return GNP_OK;
-}
-
-/* Closes after a failure without losing what failed. */
-static int give_up(gnp_sock *s, int code)
-{
-    close((int)s->os);
-    memset(s, 0, sizeof(*s));
-    s->os = -1;
-    return code;
 }
 
 /*

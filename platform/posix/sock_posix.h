@@ -5,6 +5,8 @@
 
 #include "../sock.h"
 
+#include <netinet/in.h>
+
 /* Makes a detached socket with its options.  NULL: none. */
 int gnp_px_socket(gnp_sock *s, int family, int kind, const gnp_sock_opts *o);
 
@@ -12,5 +14,10 @@ int gnp_px_bind(const gnp_sock *s, const gnp_addr *a);
 
 /* Binds to a Unix path by the rule of gnp_listen. */
 int gnp_px_bind_path(const gnp_sock *s, const gnp_addr *a, gnp_bound *bound);
+
+/* interface.c.  An IPv4 address of the interface: GNP_EADDRNOTAVAIL, GNP_EMFILE...; and the index of
+ * that which has the address, or 0. */
+int gnp_px_interface_address(unsigned index, struct in_addr *out);
+unsigned gnp_px_interface_of(struct in_addr a);
 
 #endif

@@ -25,7 +25,13 @@ void gnp_px_adopt(gnp_sock *s, unsigned interest)
     s->priv = NULL;
     s->armed = 0;
     s->interest = (uint8_t)interest;
-    s->state &= PX_NODELAY;
+    s->state &= PX_KEPT;
+}
+
+void gnp_px_release(gnp_px *p, gnp_sock *s)
+{
+    gnp_px_forget(p, s);
+    gnp_px_adopt(s, 0);
 }
 
 int gnp_px_received(gnp_px *p, gnp_sock *s, ssize_t r, const void **data, size_t *n)
@@ -148,6 +154,7 @@ int gnp_px_accept(gnp_sock *listener, gnp_sock *out, gnp_addr *peer)
     out->os = fd;
     out->kind = GNP_STREAM;
     out->family = listener->family;
+    out->state = listener->state & PX_DESCRIPTORS;
     if (peer != NULL)
         gnp_px_from_native(&native, len, peer);
     return GNP_OK;

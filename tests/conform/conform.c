@@ -460,6 +460,9 @@ int main(int argc, char **argv)
     srunner_add_suite(r, suite_connect());
     srunner_add_suite(r, suite_accept());
     srunner_add_suite(r, suite_dgram());
+    srunner_add_suite(r, suite_detach());
+    srunner_add_suite(r, suite_option());
+    srunner_add_suite(r, suite_descriptor());
     srunner_add_suite(r, suite_listen());
     srunner_add_suite(r, suite_addr());
     srunner_add_suite(r, suite_thread());

@@ -4,8 +4,11 @@ conform_sources = \
 	%D%/check_addr.c \
 	%D%/check_close.c \
 	%D%/check_connect.c \
+	%D%/check_descriptor.c \
+	%D%/check_detach.c \
 	%D%/check_dgram.c \
 	%D%/check_listen.c \
+	%D%/check_option.c \
 	%D%/check_poller.c \
 	%D%/check_read.c \
 	%D%/check_sys.c \
