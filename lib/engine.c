@@ -145,6 +145,7 @@ int gn_engine_destroy(gn_engine *e)
     if (busy) {
         return GN_EBUSY;
     }
+    gni_signals_release(&e->signals); /* of one that never ran */
     loops_free(e);
     for (unsigned i = 0; i < e->nlisteners; i++) {
         gni_listener *ln = e->listeners[i];
@@ -351,6 +352,7 @@ static void signals_let_go(gn_engine *e)
         gnp_signal_unhold();
         e->holding = 0;
     }
+    gni_signals_release(&e->signals);
 }
 
 static int start_failed(gn_engine *e, int rc)

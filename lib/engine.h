@@ -6,6 +6,7 @@
 #include "../platform/platform.h"
 #include "listener.h"
 #include "loop.h"
+#include "signal.h"
 
 #define GNI_ENGINE_MAGIC 0x676e656eu /* "gnen" */
 
@@ -35,6 +36,7 @@ struct gn_engine {
     int error;         /* the first that ended a loop */
     gnp_atomic64 stop_at; /* drain deadline, UINT64_MAX: not stopping */
     const char *poller_name;
+    gni_signals signals;
 };
 
 /* Chooses the loop for an accepted connection. */

@@ -42,6 +42,8 @@ libcore_la_SOURCES = \
 	%D%/ring.h \
 	%D%/segq.c \
 	%D%/segq.h \
+	%D%/signal.c \
+	%D%/signal.h \
 	%D%/stats.h \
 	%D%/timer.c \
 	%D%/timer.h \

@@ -294,6 +294,9 @@ static int turn(gn_loop *l)
         return count;
     }
     events_dispatch(l, count);
+    if (l->woken && l->index == 0) {
+        gni_signals_run(&l->engine->signals, l->engine);
+    }
     tasks_run(l);
     if (l->wheel.count > 0) {
         (void)gni_wheel_advance(&l->wheel, l->now, GNI_LOOP_TIMERS, l);
@@ -351,6 +354,9 @@ static int loop_setup(gn_loop *l)
     if (rc == GN_OK && o->stop_on_signals && l->index == 0) {
         rc = gnp_signal_watch(l->poller);
         l->watching = rc == GNP_OK;
+    }
+    if (rc == GN_OK && l->index == 0) {
+        gni_signals_route(&e->signals, l->poller);
     }
     return rc;
 }
@@ -411,6 +417,9 @@ static void loop_teardown(gn_loop *l)
     gnp_poller *p = l->poller;
     if (l->watching) {
         gnp_signal_unwatch(p);
+    }
+    if (l->index == 0) {
+        gni_signals_route(&l->engine->signals, NULL);
     }
     gni_engine_loop_ending(l->engine, l, l->status);
     gnp_poller_close(p);

@@ -19,7 +19,11 @@ void gnp_stderr(const char *text, size_t n);
 /* 1 if a person watches standard error: it is a terminal, where a line can be rewritten.  [any] */
 int gnp_stderr_is_terminal(void);
 
-enum { GNP_SIGNAL_NONE = 0, GNP_SIGNAL_INT = 1, GNP_SIGNAL_TERM = 2 };
+/* The numbers of gn_signal, whatever the system's are. */
+enum {
+    GNP_SIGNAL_NONE = 0, GNP_SIGNAL_HUP = 1, GNP_SIGNAL_INT = 2, GNP_SIGNAL_QUIT = 3, GNP_SIGNAL_USR1 = 10,
+    GNP_SIGNAL_USR2 = 12, GNP_SIGNAL_TERM = 15, GNP_SIGNAL_CHLD = 17, GNP_SIGNAL_WINCH = 28
+};
 
 /*
  * From now on SIGINT and SIGTERM (or the console's events) are kept and wake p.  The first
@@ -35,6 +39,18 @@ void gnp_signal_unhold(void);
 int gnp_signal_watch(gnp_poller *p);
 int gnp_signal_take(gnp_poller *p);
 void gnp_signal_unwatch(gnp_poller *p);
+
+/*
+ * Claims a signal for one user in the process: it is caught each time, and those who watch are not told
+ * of it.  GNP_EBUSY when it is claimed, GNP_ENOTSUP when the system has none like it.  disclaim restores
+ * what was before.  The others want a signal that is claimed: route says which poller it wakes (NULL: none;
+ * then nobody touches the one before any more, when it returns), at once if it has come already; came gives
+ * 1 if it has come since the last call, once for one or more of them.  [any]
+ */
+int gnp_signal_claim(int what);
+void gnp_signal_disclaim(int what);
+void gnp_signal_route(int what, gnp_poller *p);
+int gnp_signal_came(int what);
 
 /* Memory of this process in bytes that is resident; 0 if unknown.  [any] */
 uint64_t gnp_resident(void);

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * SIGINT and SIGTERM.  The handler touches lock-free atomics, gnp_wake and sigaction only.
+ * Signals.  The handler touches lock-free atomics, gnp_wake and sigaction only.
+ *
+ * A signal has a claim, and then goes to that alone; or it is SIGINT or SIGTERM, and goes to all who
+ * watch.  Each of these is a user of the signal: the first installs the handler, the last puts back what
+ * was before.
  */
 #include "../sys.h"
 #include "posix.h"
@@ -18,89 +22,157 @@ typedef struct watcher {
     gnp_atomic32 pending;  /* GNP_SIGNAL_..., not taken yet */
 } watcher;
 
+typedef struct kind {
+    int what, sig;
+    gnp_atomic32 claimed;
+    gnp_atomic32 came;     /* since it was asked for */
+    gnp_atomic_ptr poller; /* that the claim wakes */
+    unsigned users;        /* under the lock */
+    struct sigaction before;
+} kind;
+
+static kind kinds[] = {
+    { .what = GNP_SIGNAL_INT, .sig = SIGINT },
+    { .what = GNP_SIGNAL_TERM, .sig = SIGTERM },
+    { .what = GNP_SIGNAL_HUP, .sig = SIGHUP },
+    { .what = GNP_SIGNAL_QUIT, .sig = SIGQUIT },
+    { .what = GNP_SIGNAL_USR1, .sig = SIGUSR1 },
+    { .what = GNP_SIGNAL_USR2, .sig = SIGUSR2 },
+    { .what = GNP_SIGNAL_CHLD, .sig = SIGCHLD },
+#ifdef SIGWINCH /* in POSIX since 2024 */
+    { .what = GNP_SIGNAL_WINCH, .sig = SIGWINCH },
+#endif
+};
+#define KINDS (sizeof(kinds) / sizeof(kinds[0]))
+#define STOPPERS 2 /* the first of them are what is watched for */
+
 static watcher watchers[WATCHERS];
 static gnp_atomic32 handlers; /* that run now */
 static gnp_atomic32 kept;     /* the signal that has come since somebody began to hold or watch */
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* watch against unwatch */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* all but the handler */
 static unsigned watching;
-static struct sigaction before_int, before_term;
 
-static void restore_default(void)
+static void restore_default(const kind *k)
 {
     struct sigaction dfl;
 
     memset(&dfl, 0, sizeof(dfl));
     dfl.sa_handler = SIG_DFL;
-    sigaction(SIGINT, &dfl, NULL);
-    sigaction(SIGTERM, &dfl, NULL);
+    sigaction(k->sig, &dfl, NULL);
 }
 
-static void on_signal(int sig)
+static void tell_watchers(int what)
 {
-    int saved = errno, i;
+    int i;
 
-    gnp_add32(&handlers, 1);
-    restore_default();
-    gnp_store32(&kept, sig == SIGINT ? GNP_SIGNAL_INT : GNP_SIGNAL_TERM);
+    for (i = 0; i < STOPPERS; i++) {
+        if (gnp_load32(&kinds[i].claimed) == 0)
+            restore_default(&kinds[i]);
+    }
+    gnp_store32(&kept, (uint32_t)what);
     for (i = 0; i < WATCHERS; i++) {
         gnp_poller *p = gnp_load_ptr(&watchers[i].poller);
         if (p == NULL)
             continue;
-        gnp_store32(&watchers[i].pending, sig == SIGINT ? GNP_SIGNAL_INT : GNP_SIGNAL_TERM);
+        gnp_store32(&watchers[i].pending, (uint32_t)what);
         gnp_wake(p);
     }
+}
+
+static void tell_claim(kind *k)
+{
+    gnp_poller *p;
+
+    gnp_store32(&k->came, 1);
+    p = gnp_load_ptr(&k->poller);
+    if (p != NULL)
+        gnp_wake(p);
+}
+
+static void on_signal(int sig)
+{
+    int saved = errno;
+    size_t i = 0;
+
+    gnp_add32(&handlers, 1);
+    while (i < KINDS - 1 && kinds[i].sig != sig)
+        i++;
+    if (gnp_load32(&kinds[i].claimed) != 0)
+        tell_claim(&kinds[i]);
+    else if (i < STOPPERS)
+        tell_watchers(kinds[i].what);
     gnp_sub32(&handlers, 1);
     errno = saved;
 }
 
-static void restore_before(void)
+/* A handler on another thread may have a poller in hand, or an old state in mind; it ends soon.  One that
+ * begins after this sees all that was stored before it. */
+static void handlers_end(void)
 {
-    sigaction(SIGINT, &before_int, NULL);
-    sigaction(SIGTERM, &before_term, NULL);
+    while (gnp_add32(&handlers, 0) != 0)
+        sched_yield();
 }
 
-static int install(void)
+static int install(const kind *k, struct sigaction *before)
 {
     struct sigaction sa;
+    size_t i;
 
     memset(&sa, 0, sizeof(sa));
     sa.sa_handler = on_signal;
     sa.sa_flags = SA_RESTART;
     sigemptyset(&sa.sa_mask);
-    sigaddset(&sa.sa_mask, SIGINT);
-    sigaddset(&sa.sa_mask, SIGTERM);
-    if (sigaction(SIGINT, &sa, &before_int) != 0)
-        return gnp_px_fail(errno);
-    if (sigaction(SIGTERM, &sa, &before_term) == 0)
-        return GNP_OK;
-    sigaction(SIGINT, &before_int, NULL);
-    return gnp_px_fail(errno);
+    for (i = 0; i < KINDS; i++)
+        sigaddset(&sa.sa_mask, kinds[i].sig);
+    return sigaction(k->sig, &sa, before) == 0 ? GNP_OK : gnp_px_fail(errno);
 }
 
-/* One more who wants signals kept; the first installs the handler.  Under the lock. */
+static int use(kind *k)
+{
+    int r = k->users == 0 ? install(k, &k->before) : GNP_OK;
+
+    if (r == GNP_OK)
+        k->users++;
+    return r;
+}
+
+static void unuse(kind *k)
+{
+    if (--k->users == 0)
+        sigaction(k->sig, &k->before, NULL);
+}
+
+/* One more who wants signals kept.  Under the lock. */
 static int join(void)
 {
-    int r = GNP_OK;
+    int r;
 
-    if (watching == 0) {
+    if (watching == 0)
         gnp_store32(&kept, GNP_SIGNAL_NONE);
-        r = install();
-    }
-    if (r == GNP_OK)
+    r = use(&kinds[0]);
+    if (r != GNP_OK)
+        return r;
+    r = use(&kinds[1]);
+    if (r != GNP_OK)
+        unuse(&kinds[0]);
+    else
         watching++;
     return r;
 }
 
-/* One less; the last puts back what was before.  Under the lock. */
+/* One less.  Under the lock. */
 static void leave(void)
 {
-    if (--watching == 0)
-        restore_before();
-    /* A handler on another thread may have a poller in hand: it ends soon, and that lives till then. */
-    while (gnp_add32(&handlers, 0) != 0)
-        sched_yield();
-    if (watching == 0)
-        restore_before(); /* once more: that handler may have put the default in its place */
+    int i;
+
+    watching--;
+    for (i = 0; i < STOPPERS; i++)
+        unuse(&kinds[i]);
+    handlers_end();
+    for (i = 0; i < STOPPERS; i++) { /* once more: a handler may have put the default in its place */
+        if (kinds[i].users == 0)
+            sigaction(kinds[i].sig, &kinds[i].before, NULL);
+    }
 }
 
 int gnp_signal_hold(void)
@@ -131,6 +203,7 @@ int gnp_signal_watch(gnp_poller *p)
         gnp_store32(&watchers[i].pending, GNP_SIGNAL_NONE);
         gnp_store_ptr(&watchers[i].poller, p);
         r = join();
+        handlers_end();
         if (r != GNP_OK) {
             gnp_store_ptr(&watchers[i].poller, NULL);
         } else if (gnp_load32(&kept) != GNP_SIGNAL_NONE) {
@@ -171,5 +244,75 @@ void gnp_signal_unwatch(gnp_poller *p)
         gnp_swap_ptr(&w->poller, NULL);
         leave();
     }
+    pthread_mutex_unlock(&lock);
+}
+
+/* ---------------------------------------------------------------- claims */
+
+static kind *kind_of(int what)
+{
+    size_t i;
+
+    for (i = 0; i < KINDS; i++) {
+        if (kinds[i].what == what)
+            return &kinds[i];
+    }
+    return NULL;
+}
+
+int gnp_signal_claim(int what)
+{
+    kind *k = kind_of(what);
+    int r = GNP_EBUSY;
+
+    if (k == NULL)
+        return GNP_ENOTSUP;
+    pthread_mutex_lock(&lock);
+    if (gnp_load32(&k->claimed) == 0) {
+        r = use(k);
+        if (r == GNP_OK) {
+            gnp_store32(&k->came, 0);
+            gnp_store32(&k->claimed, 1);
+            handlers_end();
+            /* For watchers it may be back at the default already. */
+            r = install(k, NULL);
+            if (r != GNP_OK) {
+                gnp_store32(&k->claimed, 0);
+                unuse(k);
+            }
+        }
+    }
+    pthread_mutex_unlock(&lock);
+    return r;
+}
+
+void gnp_signal_route(int what, gnp_poller *p)
+{
+    kind *k = kind_of(what);
+
+    gnp_swap_ptr(&k->poller, p);
+    handlers_end();
+    if (p != NULL && gnp_load32(&k->came) != 0)
+        gnp_wake(p);
+}
+
+int gnp_signal_came(int what)
+{
+    kind *k = kind_of(what);
+
+    return gnp_load32(&k->came) != 0 && gnp_swap32(&k->came, 0) != 0;
+}
+
+void gnp_signal_disclaim(int what)
+{
+    kind *k = kind_of(what);
+
+    pthread_mutex_lock(&lock);
+    gnp_store32(&k->claimed, 0);
+    gnp_swap_ptr(&k->poller, NULL);
+    unuse(k);
+    handlers_end();
+    if (k->users > 0 && gnp_load32(&kept) != GNP_SIGNAL_NONE)
+        restore_default(k); /* those who watch have had their signal */
     pthread_mutex_unlock(&lock);
 }

@@ -235,6 +235,96 @@ START_TEST(signal_wakes_another_thread)
 }
 END_TEST
 
+/* ---------------------------------------------------------------- claims */
+
+/* Caught each time, told once for several, to whoever has the claim only. */
+START_TEST(claimed_signal)
+{
+    gnp_poller *p = open_poller(), *w = open_poller();
+    int what = _i == 0 ? GNP_SIGNAL_INT : GNP_SIGNAL_TERM, sig = _i == 0 ? SIGINT : SIGTERM, i;
+
+    ck_assert_int_eq(gnp_signal_watch(w), GNP_OK);
+    ck_assert_int_eq(gnp_signal_claim(what), GNP_OK);
+    ck_assert_int_eq(gnp_signal_claim(what), GNP_EBUSY);
+    raise(sig);
+    gnp_signal_route(what, p); /* it came before */
+    for (i = 0; i < 3; i++) {
+        expect_woken(p);
+        ck_assert_int_eq(gnp_signal_came(what), 1);
+        ck_assert_int_eq(gnp_signal_came(what), 0);
+        raise(sig);
+        raise(sig);
+    }
+    gnp_signal_route(what, NULL);
+    raise(sig);
+    ck_assert_int_eq(gnp_signal_came(what), 1);
+    ck_assert_int_eq(gnp_signal_take(w), GNP_SIGNAL_NONE);
+
+    /* The other one is still watched for; it puts back its own default and that of none that is claimed. */
+    raise(_i == 0 ? SIGTERM : SIGINT);
+    ck_assert_int_eq(gnp_signal_take(w), _i == 0 ? GNP_SIGNAL_TERM : GNP_SIGNAL_INT);
+    raise(sig);
+    ck_assert_int_eq(gnp_signal_came(what), 1);
+    gnp_signal_disclaim(what);
+    gnp_signal_unwatch(w);
+    gnp_poller_close(p);
+    gnp_poller_close(w);
+}
+END_TEST
+
+/* Whoever leaves first. */
+START_TEST(disclaim_restores_what_was)
+{
+    gnp_poller *w = open_poller();
+
+    handled = 0;
+    signal(SIGTERM, own_handler);
+    if (_i % 2 != 0)
+        ck_assert_int_eq(gnp_signal_watch(w), GNP_OK);
+    ck_assert_int_eq(gnp_signal_claim(GNP_SIGNAL_TERM), GNP_OK);
+    raise(SIGTERM);
+    if (_i == 1)
+        gnp_signal_unwatch(w);
+    raise(SIGTERM);
+    ck_assert_int_eq(handled, 0);
+    gnp_signal_disclaim(GNP_SIGNAL_TERM);
+    if (_i == 3) { /* those who watch get it again */
+        raise(SIGTERM);
+        ck_assert_int_eq(gnp_signal_take(w), GNP_SIGNAL_TERM);
+        gnp_signal_unwatch(w);
+    }
+    ck_assert_int_eq(handled, 0);
+    raise(SIGTERM);
+    ck_assert_int_eq(handled, 1);
+    ck_assert_int_eq(gnp_signal_claim(GNP_SIGNAL_TERM), GNP_OK);
+    ck_assert_int_eq(gnp_signal_came(GNP_SIGNAL_TERM), 0);
+    gnp_signal_disclaim(GNP_SIGNAL_TERM);
+    signal(SIGTERM, SIG_DFL);
+    gnp_poller_close(w);
+}
+END_TEST
+
+START_TEST(claims_of_every_kind)
+{
+    static const int kinds[] = { GNP_SIGNAL_HUP, GNP_SIGNAL_INT, GNP_SIGNAL_QUIT, GNP_SIGNAL_USR1,
+                                 GNP_SIGNAL_USR2, GNP_SIGNAL_TERM, GNP_SIGNAL_CHLD, GNP_SIGNAL_WINCH };
+
+    for (int again = 0; again < 2; again++) {
+        int got[8];
+
+        for (int i = 0; i < 8; i++) {
+            got[i] = gnp_signal_claim(kinds[i]);
+            ck_assert(got[i] == GNP_OK || got[i] == GNP_ENOTSUP);
+        }
+        for (int i = 0; i < 8; i++) {
+            if (got[i] == GNP_OK)
+                gnp_signal_disclaim(kinds[i]);
+        }
+    }
+    ck_assert_int_eq(gnp_signal_claim(GNP_SIGNAL_NONE), GNP_ENOTSUP);
+}
+END_TEST
+
 Suite *suite_sys(void)
 {
     Suite *s = suite_create("sys");
@@ -248,6 +338,9 @@ Suite *suite_sys(void)
     ADD_TEST(s, unwatch_restores_what_was);
     ADD_TEST(s, too_many_watchers);
     ADD_TEST(s, signal_wakes_another_thread);
+    tcase_add_loop_test(case_of(s, "claimed_signal"), claimed_signal, 0, 2);
+    tcase_add_loop_test(case_of(s, "disclaim_restores_what_was"), disclaim_restores_what_was, 0, 4);
+    ADD_TEST(s, claims_of_every_kind);
     return s;
 }
 

@@ -12,6 +12,7 @@ net_programs = \
 	%D%/listen \
 	%D%/matrix \
 	%D%/regress \
+	%D%/signals \
 	%D%/stream
 net_harness = %D%/harness.c %D%/harness.h
 net_cflags = $(AM_CFLAGS) $(CHECK_CFLAGS)
@@ -50,6 +51,9 @@ TESTS += $(net_programs)
 %C%_regress_SOURCES = %D%/regress.c $(net_harness)
 %C%_regress_CFLAGS = $(net_cflags)
 %C%_regress_LDADD = $(net_libs)
+%C%_signals_SOURCES = %D%/signals.c $(net_harness)
+%C%_signals_CFLAGS = $(net_cflags)
+%C%_signals_LDADD = $(net_libs)
 %C%_stream_SOURCES = %D%/stream.c $(net_harness)
 %C%_stream_CFLAGS = $(net_cflags)
 %C%_stream_LDADD = $(net_libs)
