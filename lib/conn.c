@@ -170,7 +170,7 @@ static void conn_end(gn_conn *c, int reason)
     }
     gni_pipe_end(c, reason);
     gni_ring_free(&c->inbound);
-    gni_segq_clear(&c->u.out, &l->segs);
+    gni_segq_clear(&c->u.out, &l->segs, reason == GN_OK || reason == GN_EOF ? GN_ECLOSED : reason);
     gni_budget_update(c);
     gni_conntab_retire(&l->conns, c);
     closers_done(c);
@@ -292,7 +292,7 @@ static void marks_update(gn_conn *c)
             tell(c, h->on_writable);
         }
     }
-    if (c->u.out.bytes > 0) {
+    if (!gni_segq_empty(&c->u.out)) {
         c->flags |= GNI_F_QUEUED;
     } else if ((c->flags & GNI_F_QUEUED) != 0) {
         c->flags &= ~(uint32_t)GNI_F_QUEUED;
@@ -330,7 +330,7 @@ static void settle(gn_conn *c)
     if (c->state != GNI_CONN_OPEN && c->state != GNI_CONN_CLOSING) {
         return;
     }
-    if (c->u.out.bytes > 0 && (c->flags & (GNI_F_BLOCKED | GNI_F_FAILED | GNI_F_RESET)) == 0) {
+    if (!gni_segq_empty(&c->u.out) && (c->flags & (GNI_F_BLOCKED | GNI_F_FAILED | GNI_F_RESET)) == 0) {
         gni_out_send_queue(c);
     }
     if (c->inbound.len == 0 && c->inbound.buf != NULL) {
@@ -340,7 +340,7 @@ static void settle(gn_conn *c)
         conn_end(c, c->reason);
         return;
     }
-    if (c->u.out.bytes == 0 && settle_drained(c)) {
+    if (gni_segq_empty(&c->u.out) && settle_drained(c)) {
         return;
     }
     marks_update(c);
@@ -361,7 +361,7 @@ static void settle(gn_conn *c)
 
 void gni_conn_settle(gn_conn *c)
 {
-    if (c->state == GNI_CONN_OPEN && c->u.out.bytes == 0 && c->inbound.buf == NULL &&
+    if (c->state == GNI_CONN_OPEN && gni_segq_empty(&c->u.out) && c->inbound.buf == NULL &&
         (c->flags & UNSETTLED) == 0) {
         return;
     }
@@ -517,7 +517,7 @@ static size_t conn_receive(gn_conn *c)
         if (c->state == GNI_CONN_OPEN) {
             conn_input(c, data, n);
             /* A callback may have stopped reading, or ended the connection. */
-            return gni_conn_usable(c) && c->u.out.bytes == 0 && c->inbound.len == 0 &&
+            return gni_conn_usable(c) && gni_segq_empty(&c->u.out) && c->inbound.len == 0 &&
                            (c->flags & (GNI_F_REST | GNI_F_PIPED)) == 0 ? n : 0;
         }
         gnp_recv_done(l->poller, &c->sock); /* closing: nobody wants it any more */
@@ -563,7 +563,7 @@ static void conn_hangup(gn_conn *c)
         return;
     }
     c->flags |= GNI_F_HUNG;
-    if (c->u.out.bytes == 0 && (c->flags & GNI_F_EOF) != 0 && (c->flags & GNI_F_SHUT_DONE) == 0) {
+    if (gni_segq_empty(&c->u.out) && (c->flags & GNI_F_EOF) != 0 && (c->flags & GNI_F_SHUT_DONE) == 0) {
         gni_conn_fail(c, GN_ECONNRESET, 0);
     }
 }
@@ -611,7 +611,7 @@ static void timed_out(gn_conn *c, gn_timeout which)
     }
     if (action != GN_CLOSE) {
         gni_conn_action(c, action);
-    } else if (which != GN_TIMEOUT_READ && c->u.out.bytes > 0) {
+    } else if (which != GN_TIMEOUT_READ && !gni_segq_empty(&c->u.out)) {
         gni_conn_cut(c, GN_ETIMEDOUT); /* what is queued did not move either */
     } else {
         gni_conn_request_close(c, GN_ETIMEDOUT, options_of(c)->close_timeout_ns);
@@ -624,7 +624,7 @@ static int deadline_passed(gn_conn *c)
     uint64_t now = c->loop->now;
     if (c->more != NULL && c->more->write_at != 0 && now >= c->more->write_at) {
         c->more->write_at = 0;
-        if (c->u.out.bytes > 0) {
+        if (!gni_segq_empty(&c->u.out)) {
             return GN_TIMEOUT_WRITE;
         }
     }

@@ -48,4 +48,5 @@ libcore_la_SOURCES = \
 	%D%/timer.c \
 	%D%/timer.h \
 	%D%/udp.c \
-	%D%/udp.h
+	%D%/udp.h \
+	%D%/write_ref.c

@@ -278,13 +278,13 @@ static void stop_check(gn_loop *l)
 
 static int finished(const gn_loop *l)
 {
-    return l->draining && l->conns.live == 0 && l->late == 0 && l->dirty == NULL;
+    return l->draining && l->conns.live == 0 && l->late == 0 && l->dirty == NULL && l->segs.finished == NULL;
 }
 
 static int turn(gn_loop *l)
 {
     uint64_t deadline = 0;
-    if (l->dirty == NULL && l->backlog == NULL && !gni_mailbox_pending(l->box)) {
+    if (l->dirty == NULL && l->backlog == NULL && l->segs.finished == NULL && !gni_mailbox_pending(l->box)) {
         deadline = gni_wheel_next(&l->wheel);
     }
     int count = gnp_poller_wait(l->poller, l->events, GNI_LOOP_EVENTS, deadline);
@@ -303,6 +303,9 @@ static int turn(gn_loop *l)
     }
     if (l->dirty != NULL) {
         dirty_clean(l);
+    }
+    if (l->segs.finished != NULL) {
+        gni_out_finish(l);
     }
     stop_check(l);
     return GN_OK;
@@ -393,6 +396,9 @@ static void conns_end(gn_loop *l)
     }
     cut_all(l, l->status != GN_OK ? l->status : GN_ESHUTDOWN);
     dirty_clean(l);
+    while (l->segs.finished != NULL) { /* nothing is open that could make more of them */
+        gni_out_finish(l);
+    }
     uint64_t until = gnp_now() + LATE_CLOSE_NS;
     while ((l->conns.live > 0 || l->late > 0) && gnp_now() < until) {
         int count = gnp_poller_wait(l->poller, l->events, GNI_LOOP_EVENTS, until);

@@ -13,6 +13,9 @@
 
 #define QUEUE_SPANS 64u
 
+/* Staged bytes that are copied into the queue rather than sent by a call of their own: a segment. */
+#define STAGE_MOVE_MAX ((size_t)GNI_SEG_SIZE)
+
 size_t gni_out_bytes(const gn_conn *c)
 {
     size_t staged = c->loop->current == c ? c->loop->stage.bytes : 0;
@@ -83,20 +86,33 @@ int gni_out_send_stage(gn_conn *c)
     return rc;
 }
 
+/* One system call for what comes first in the queue.  *asked is how much it was offered. */
+static int send_first(gn_conn *c, uint64_t *asked, uint64_t *sent)
+{
+    gnp_poller *p = c->loop->poller;
+    gni_segq *q = &c->u.out;
+    gnp_iov span[QUEUE_SPANS];
+    size_t n = 0;
+    int more = 0;
+    unsigned count = gni_segq_iov(q, span, QUEUE_SPANS, &more);
+    *asked = 0;
+    for (unsigned i = 0; i < count; i++) {
+        *asked += span[i].len;
+    }
+    int rc = gnp_send(p, &c->sock, span, count, more ? GNP_SEND_MORE : 0, &n);
+    *sent = n;
+    return rc;
+}
+
 void gni_out_send_queue(gn_conn *c)
 {
     gn_loop *l = c->loop;
     gni_segq *q = &c->u.out;
-    size_t moved = 0;
-    while (q->bytes > 0 && (c->flags & (GNI_F_BLOCKED | GNI_F_FAILED)) == 0) {
-        gnp_iov span[QUEUE_SPANS];
-        unsigned count = gni_segq_iov(q, span, QUEUE_SPANS);
-        size_t total = 0;
-        size_t sent = 0;
-        for (unsigned i = 0; i < count; i++) {
-            total += span[i].len;
-        }
-        int rc = gnp_send(l->poller, &c->sock, span, count, 0, &sent);
+    uint64_t moved = 0;
+    while (!gni_segq_empty(q) && (c->flags & (GNI_F_BLOCKED | GNI_F_FAILED)) == 0) {
+        uint64_t asked = 0;
+        uint64_t sent = 0;
+        int rc = send_first(c, &asked, &sent);
         if (rc == GNP_AGAIN) {
             c->flags |= GNI_F_BLOCKED;
             return;
@@ -107,11 +123,11 @@ void gni_out_send_queue(gn_conn *c)
         }
         touch(c);
         gni_segq_consume(q, &l->segs, sent);
-        if (sent < total) {
+        if (sent < asked) {
             c->flags |= GNI_F_BLOCKED;
         }
         moved += sent;
-        if (moved >= TURN_BYTES && q->bytes > 0) {
+        if (moved >= TURN_BYTES && !gni_segq_empty(q)) {
             gni_conn_mark_dirty(c);
             return;
         }
@@ -130,7 +146,7 @@ static int stage_piece(gn_conn *c, const unsigned char *p, size_t n, int *hot)
             return rc;
         }
     }
-    if (c->u.out.bytes > 0) { /* sending early has filled the system's buffer */
+    if (!gni_segq_empty(&c->u.out)) { /* sending early has filled the system's buffer */
         gnp_iov one = { p, n };
         return queue_append(c, &one, 1, 0);
     }
@@ -162,47 +178,191 @@ static int queue_write(gn_conn *c, const gn_iov *iov, unsigned count)
 {
     gni_segq *q = &c->u.out;
     gni_segpool *pool = &c->loop->segs;
-    size_t before = q->bytes;
+    gni_segq_tip tip = gni_segq_tip_of(q);
     for (unsigned i = 0; i < count; i++) {
         int rc = iov[i].len == 0 ? GN_OK : gni_segq_append(q, pool, iov[i].base, iov[i].len);
         if (rc != GN_OK) {
-            gni_segq_truncate(q, pool, before);
+            gni_segq_rewind(q, pool, &tip);
             return rc;
         }
     }
     return GN_OK;
 }
 
-int gni_out_write(gn_conn *c, const gn_iov *iov, unsigned count)
+/* GN_OK if there is room for all of iov, whose length is *total. */
+static int room_check(const gn_conn *c, const gn_iov *iov, unsigned count, size_t *total)
 {
-    size_t total = 0;
+    *total = 0;
     for (unsigned i = 0; i < count; i++) {
-        if (iov[i].len > SIZE_MAX - total || (iov[i].base == NULL && iov[i].len > 0)) {
+        if (iov[i].len > SIZE_MAX - *total || (iov[i].base == NULL && iov[i].len > 0)) {
             return GN_EINVAL;
         }
-        total += iov[i].len;
-    }
-    if (total == 0) {
-        return GN_OK;
+        *total += iov[i].len;
     }
     size_t max = gni_conn_outbound_max(c);
     size_t have = gni_out_bytes(c);
-    if (total > max || have > max - total) {
+    if (*total == 0) {
+        return GN_OK;
+    }
+    if (*total > max || have > max - *total) {
         return GN_ELIMIT;
     }
     /* Small writes with nothing queued nearly always leave at once: they cost the budget nothing. */
-    if ((c->u.out.bytes > 0 || total > GNI_STAGE_BYTES) && !gni_budget_allows(c->loop, total)) {
+    if ((c->u.out.bytes > 0 || *total > GNI_STAGE_BYTES) && !gni_budget_allows(c->loop, *total)) {
         return GN_ELIMIT;
     }
-    int rc;
-    if (c->loop->current == c && c->u.out.bytes == 0) {
-        rc = stage_write(c, iov, count);
-    } else {
-        rc = queue_write(c, iov, count);
-        gni_conn_mark_dirty(c);
-    }
+    return GN_OK;
+}
+
+static void changed(gn_conn *c)
+{
+    gni_conn_mark_dirty(c);
     if (c->loop->budgeted) {
         gni_budget_update(c); /* now: a callback may write for long, and to many */
     }
+}
+
+int gni_out_write(gn_conn *c, const gn_iov *iov, unsigned count)
+{
+    size_t total = 0;
+    int rc = room_check(c, iov, count, &total);
+    if (rc != GN_OK || total == 0) {
+        return rc;
+    }
+    if (c->loop->current == c && gni_segq_empty(&c->u.out)) {
+        rc = stage_write(c, iov, count);
+    } else {
+        rc = queue_write(c, iov, count);
+    }
+    changed(c);
     return rc;
+}
+
+/* ------------------------------------------------- more than copied bytes */
+
+/* What was staged comes before what is now queued.  A little of it is moved to the queue, so that both
+ * leave in one system call. */
+static int stage_to_queue(gn_conn *c)
+{
+    gn_loop *l = c->loop;
+    gni_stage *s = &l->stage;
+    if (l->current != c || s->bytes == 0) {
+        return GN_OK;
+    }
+    if (s->bytes > STAGE_MOVE_MAX) {
+        return gni_out_send_stage(c);
+    }
+    gni_segq_tip tip = gni_segq_tip_of(&c->u.out);
+    for (unsigned i = 0; i < s->count; i++) {
+        int rc = gni_segq_append(&c->u.out, &l->segs, s->span[i].base, s->span[i].len);
+        if (rc != GN_OK) {
+            gni_segq_rewind(&c->u.out, &l->segs, &tip);
+            return rc;
+        }
+    }
+    stage_clear(s);
+    return GN_OK;
+}
+
+static gni_item *item_new(gn_conn *c, unsigned kind, gn_handle h, gn_done done, void *arg)
+{
+    gni_item *i = gni_item_take(&c->loop->segs, kind);
+    if (i != NULL) {
+        i->h = h;
+        i->done = done;
+        i->arg = arg;
+    }
+    return i;
+}
+
+int gni_out_put(gn_conn *c, gni_item *i)
+{
+    int rc = stage_to_queue(c);
+    if (rc == GN_OK) {
+        rc = gni_segq_put(&c->u.out, &c->loop->segs, i);
+    }
+    if (rc == GN_OK) {
+        changed(c);
+    }
+    return rc;
+}
+
+/* Short pieces share a segment: one more span costs the system call more than copying them. */
+static int queue_ref(gn_conn *c, const gn_iov *iov)
+{
+    gni_segpool *pool = &c->loop->segs;
+    if (iov->len < GNI_BORROW_MIN) {
+        return gni_segq_append(&c->u.out, pool, iov->base, iov->len);
+    }
+    gni_item *i = item_new(c, GNI_NODE_REF, GN_HANDLE_NONE, NULL, NULL);
+    if (i == NULL) {
+        return GN_ENOMEM;
+    }
+    i->u.ref.base = iov->base;
+    i->u.ref.len = iov->len;
+    int rc = gni_segq_put(&c->u.out, pool, i);
+    if (rc != GN_OK) {
+        gni_item_give(pool, i);
+    }
+    return rc;
+}
+
+/* The pieces, then the mark that tells when they have left. */
+static int queue_refs(gn_conn *c, const gn_iov *iov, unsigned count, gni_item *mark)
+{
+    gni_segpool *pool = &c->loop->segs;
+    gni_segq_tip tip = gni_segq_tip_of(&c->u.out);
+    int rc = GN_OK;
+    for (unsigned i = 0; i < count && rc == GN_OK; i++) {
+        rc = iov[i].len == 0 ? GN_OK : queue_ref(c, &iov[i]);
+    }
+    if (rc == GN_OK && mark != NULL) {
+        rc = gni_segq_put(&c->u.out, pool, mark);
+    }
+    if (rc != GN_OK) {
+        gni_segq_rewind(&c->u.out, pool, &tip);
+    }
+    return rc;
+}
+
+int gni_out_write_ref(gn_conn *c, const gn_iov *iov, unsigned count, gn_handle h, gn_done done, void *arg)
+{
+    gni_segpool *pool = &c->loop->segs;
+    gni_item *mark = NULL;
+    size_t total = 0;
+    int rc = room_check(c, iov, count, &total);
+    if (rc == GN_OK && done != NULL) {
+        mark = item_new(c, GNI_NODE_MARK, h, done, arg);
+        rc = mark == NULL ? GN_ENOMEM : GN_OK;
+    }
+    if (rc == GN_OK) {
+        rc = stage_to_queue(c);
+    }
+    if (rc == GN_OK) {
+        rc = queue_refs(c, iov, count, mark);
+    }
+    if (rc == GN_OK) {
+        changed(c);
+    } else if (mark != NULL) {
+        gni_item_give(pool, mark);
+    }
+    return rc;
+}
+
+void gni_out_finish(gn_loop *l)
+{
+    gni_segpool *pool = &l->segs;
+    gni_node *n = pool->finished;
+    pool->finished = NULL;
+    pool->finished_tail = &pool->finished;
+    while (n != NULL) {
+        gni_item *i = gni_item_of(n);
+        n = n->next;
+        gn_done done = i->done;
+        gn_handle h = i->h;
+        void *arg = i->arg;
+        int status = i->u.status;
+        gni_item_give(pool, i); /* first: what done queues may use it again */
+        done(h, status, arg);
+    }
 }

@@ -20,6 +20,17 @@
  * An error that is found by sending early fails the connection and is returned. */
 int gni_out_write(gn_conn *c, const gn_iov *iov, unsigned count);
 
+/* Queues memory of the user's, which done gives back; short pieces are copied.  All or nothing:
+ * GN_ELIMIT, GN_ENOMEM, GN_EINVAL; then done is not called. */
+int gni_out_write_ref(gn_conn *c, const gn_iov *iov, unsigned count, gn_handle h, gn_done done, void *arg);
+
+/* Queues an item behind what is staged or queued; then it is the queue's.  GN_ELIMIT, GN_ENOMEM. */
+int gni_out_put(gn_conn *c, gni_item *i);
+
+/* Calls the completions that are due now.  Those that come due meanwhile wait for the next turn, so that
+ * they cannot hold the loop. */
+void gni_out_finish(gn_loop *l);
+
 /* Sends what the callback of c (the loop's current connection) has staged. */
 int gni_out_send_stage(gn_conn *c);
 
@@ -66,8 +77,8 @@ static inline int gni_out_write_short(gn_conn *c, const void *p, size_t n)
 {
     gn_loop *l = c->loop;
     gni_stage *s = &l->stage;
-    if (l->current != c || c->state != GNI_CONN_OPEN || c->u.out.bytes != 0 || n == 0 || p == NULL ||
-        (c->flags & (GNI_F_FAILED | GNI_F_SHUT | GNI_F_DGRAM | GNI_F_LIMITED)) != 0) {
+    if (l->current != c || c->state != GNI_CONN_OPEN || !gni_segq_empty(&c->u.out) || n == 0 ||
+        p == NULL || (c->flags & (GNI_F_FAILED | GNI_F_SHUT | GNI_F_DGRAM | GNI_F_LIMITED)) != 0) {
         return 0;
     }
     if (n > GNI_STAGE_BYTES - s->used || s->count == GNI_STAGE_SPANS ||
