@@ -31,12 +31,19 @@ libcore_la_SOURCES = \
 	%D%/mpsc.h \
 	%D%/op.c \
 	%D%/op.h \
+	%D%/multipool.c \
+	%D%/offload.c \
 	%D%/options.c \
 	%D%/options.h \
 	%D%/outbound.c \
 	%D%/outbound.h \
 	%D%/pipe.c \
 	%D%/pipe.h \
+	%D%/pool.c \
+	%D%/pool.h \
+	%D%/pool_worker.c \
+	%D%/poolq.c \
+	%D%/poolq.h \
 	%D%/post.c \
 	%D%/ring.c \
 	%D%/ring.h \

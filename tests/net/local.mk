@@ -11,6 +11,7 @@ net_programs = \
 	%D%/limits \
 	%D%/listen \
 	%D%/matrix \
+	%D%/pool \
 	%D%/regress \
 	%D%/signals \
 	%D%/stream
@@ -48,6 +49,9 @@ TESTS += $(net_programs)
 %C%_matrix_SOURCES = %D%/matrix.c $(net_harness)
 %C%_matrix_CFLAGS = $(net_cflags)
 %C%_matrix_LDADD = $(net_libs)
+%C%_pool_SOURCES = %D%/pool.c $(net_harness)
+%C%_pool_CFLAGS = $(net_cflags)
+%C%_pool_LDADD = $(net_libs)
 %C%_regress_SOURCES = %D%/regress.c $(net_harness)
 %C%_regress_CFLAGS = $(net_cflags)
 %C%_regress_LDADD = $(net_libs)
