@@ -33,6 +33,8 @@ libcore_la_SOURCES = \
 	%D%/op.h \
 	%D%/multipool.c \
 	%D%/offload.c \
+	%D%/opmem.c \
+	%D%/opmem.h \
 	%D%/options.c \
 	%D%/options.h \
 	%D%/outbound.c \
@@ -45,6 +47,7 @@ libcore_la_SOURCES = \
 	%D%/poolq.c \
 	%D%/poolq.h \
 	%D%/post.c \
+	%D%/post.h \
 	%D%/ring.c \
 	%D%/ring.h \
 	%D%/segq.c \
@@ -54,6 +57,7 @@ libcore_la_SOURCES = \
 	%D%/stats.h \
 	%D%/timer.c \
 	%D%/timer.h \
+	%D%/timer_api.c \
 	%D%/udp.c \
 	%D%/udp.h \
 	%D%/write_ref.c

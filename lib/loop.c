@@ -12,19 +12,6 @@
 /* Segments that a loop keeps for the next burst: 128 of 8 KiB are 1 MiB. */
 #define SEGMENTS_KEPT 128u
 
-/*
- * The loops of the process by the slot in their handles.  A slot is never given back to the
- * system, so that a handle that is years old still finds a mailbox, closed or of a later loop
- * whose generations begin above its own.
- */
-typedef struct gni_loop_slot {
-    gni_mailbox box;
-    gnp_atomic32 taken;
-    gnp_atomic32 gen; /* of the loop that has it now; its connections have higher ones */
-    gnp_atomic64 tokens; /* given out, see op.h */
-    gn_loop *loop;    /* read on the loop's own thread only */
-} gni_loop_slot;
-
 static gni_loop_slot slots[GNI_LOOP_SLOTS];
 static GNP_THREAD_LOCAL gn_loop *current_loop;
 
@@ -42,6 +29,7 @@ int gni_loop_init(gn_loop *l, gn_engine *e, uint32_t index)
         l->gen = gnp_load32(&slots[s].gen) + 1;
         gnp_store32(&slots[s].gen, l->gen);
         l->box = &slots[s].box;
+        l->op_pool = &slots[s].ops;
         slots[s].loop = l;
         l->dirty_tail = &l->dirty;
         l->reserve.os = -1;
@@ -71,26 +59,42 @@ void gni_loop_free(gn_loop *l)
 
 /* ------------------------------------------------------------------ posting */
 
-int gni_loop_post(gn_handle h, gni_task *t)
+gni_loop_slot *gni_loop_slot_of(gn_handle h)
 {
     unsigned s = GNI_HANDLE_SLOT(h);
     if (s == 0 || s >= GNI_LOOP_SLOTS || GNI_HANDLE_GEN(h) < gnp_load32(&slots[s].gen)) {
-        return GN_ECLOSED;
+        return NULL;
     }
-    return gni_mailbox_push(&slots[s].box, t, current_loop != NULL && current_loop->slot == s);
+    return &slots[s];
+}
+
+gni_loop_slot *gni_loop_slot_at(unsigned s)
+{
+    return &slots[s % GNI_LOOP_SLOTS];
+}
+
+int gni_loop_post(gn_handle h, gni_task *t)
+{
+    return gni_loop_slot_of(h) == NULL ? GN_ECLOSED : gni_loop_push(GNI_HANDLE_SLOT(h), t, GNI_HIGH);
 }
 
 int gni_loop_post_to(gn_loop *l, gni_task *t)
 {
-    return gni_mailbox_push(l->box, t, current_loop == l);
+    return gni_mailbox_push(l->box, t, GNI_HIGH, current_loop == l);
 }
 
-int gni_loop_post_slot(unsigned slot, gni_task *t)
+int gni_loop_push(unsigned slot, gni_task *t, unsigned priority)
 {
     if (slot == 0 || slot >= GNI_LOOP_SLOTS) {
         return GN_ECLOSED;
     }
-    return gni_mailbox_push(&slots[slot].box, t, current_loop != NULL && current_loop->slot == slot);
+    return gni_mailbox_push(&slots[slot].box, t, priority,
+                            current_loop != NULL && current_loop->slot == slot);
+}
+
+int gni_loop_post_slot(unsigned slot, gni_task *t)
+{
+    return gni_loop_push(slot, t, GNI_HIGH);
 }
 
 gn_op gni_op_token(gn_handle h)
@@ -128,6 +132,18 @@ unsigned gn_loop_index(const gn_loop *l)
 gn_engine *gn_loop_engine(const gn_loop *l)
 {
     return l == NULL ? NULL : l->engine;
+}
+
+void *gn_loop_context(const gn_loop *l)
+{
+    return l == NULL ? NULL : l->context;
+}
+
+void gn_loop_set_context(gn_loop *l, void *context)
+{
+    if (l != NULL) {
+        l->context = context;
+    }
 }
 
 uint64_t gn_now(void)
@@ -248,18 +264,43 @@ static void events_dispatch(gn_loop *l, int count)
     }
 }
 
+static unsigned queue_run(gn_loop *l, unsigned priority, unsigned most)
+{
+    gni_taskq *q = &l->tasks[priority];
+    unsigned n = 0;
+    while (n < most && l->uncharged < GNI_LOOP_TASK_BYTES) {
+        if (q->first == NULL && (!gni_mailbox_take(l->box, l->tasks) || q->first == NULL)) {
+            break;
+        }
+        gni_task *t = q->first;
+        q->first = t->next;
+        n++;
+        t->run(t, GN_OK);
+    }
+    return n;
+}
+
+/* What the tasks that ran have waited with is room again, and their memory is anybody's. */
+static void tasks_settle(gn_loop *l)
+{
+    if (l->uncharged > 0) {
+        gni_mailbox_uncharge(l->box, l->uncharged);
+        l->uncharged = 0;
+    }
+    if (l->op_batch.blocks > 0) {
+        gni_op_batch_give(&l->op_batch, l->op_pool);
+    }
+}
+
+/* The second queue runs a few in each turn, whatever the first has left to do. */
 static void tasks_run(gn_loop *l)
 {
-    for (unsigned n = 0; n < GNI_LOOP_TASKS; n++) {
-        if (l->backlog == NULL) {
-            l->backlog = gni_mailbox_take(l->box);
-            if (l->backlog == NULL) {
-                return;
-            }
-        }
-        gni_task *t = l->backlog;
-        l->backlog = t->next;
-        t->run(t, GN_OK);
+    unsigned n = queue_run(l, GNI_HIGH, GNI_LOOP_TASKS);
+    tasks_settle(l);
+    n += queue_run(l, GNI_LOW, GNI_LOOP_TASKS_LOW);
+    tasks_settle(l);
+    if (n > 0) {
+        gni_count(&l->stats.tasks, n);
     }
 }
 
@@ -281,13 +322,40 @@ static int finished(const gn_loop *l)
     return l->draining && l->conns.live == 0 && l->late == 0 && l->dirty == NULL && l->segs.finished == NULL;
 }
 
+/* Something is left to do now, whatever the poller will say. */
+static int has_work(const gn_loop *l)
+{
+    return l->dirty != NULL || l->segs.finished != NULL || l->tasks[GNI_HIGH].first != NULL ||
+           l->tasks[GNI_LOW].first != NULL || gni_mailbox_pending(l->box);
+}
+
+/* Falling asleep and being woken costs more than the wait itself when the next event is near: so look
+ * for it without sleeping first, if the user wants that. */
+static int wait_spinning(gn_loop *l, uint64_t deadline)
+{
+    uint64_t until = gnp_now() + l->spin_ns;
+    for (;;) {
+        int count = gnp_poller_wait(l->poller, l->events, GNI_LOOP_EVENTS, 0);
+        if (count != 0 || gni_mailbox_pending(l->box)) {
+            return count;
+        }
+        uint64_t now = gnp_now();
+        if (now >= deadline) {
+            return 0;
+        }
+        if (now >= until) {
+            return gnp_poller_wait(l->poller, l->events, GNI_LOOP_EVENTS, deadline);
+        }
+        gnp_cpu_relax();
+    }
+}
+
 static int turn(gn_loop *l)
 {
-    uint64_t deadline = 0;
-    if (l->dirty == NULL && l->backlog == NULL && l->segs.finished == NULL && !gni_mailbox_pending(l->box)) {
-        deadline = gni_wheel_next(&l->wheel);
-    }
-    int count = gnp_poller_wait(l->poller, l->events, GNI_LOOP_EVENTS, deadline);
+    uint64_t deadline = has_work(l) ? 0 : gni_wheel_next(&l->wheel);
+    int count = l->spin_ns == 0 || deadline == 0
+                    ? gnp_poller_wait(l->poller, l->events, GNI_LOOP_EVENTS, deadline)
+                    : wait_spinning(l, deadline);
     l->now = gnp_now();
     if (count < 0) {
         gni_log(GN_LOG_ERROR, "loop %u: waiting for events failed: %s", l->index, gn_strerror(count));
@@ -299,7 +367,7 @@ static int turn(gn_loop *l)
     }
     tasks_run(l);
     if (l->wheel.count > 0) {
-        (void)gni_wheel_advance(&l->wheel, l->now, GNI_LOOP_TIMERS, l);
+        gni_count(&l->stats.timers, gni_wheel_advance(&l->wheel, l->now, GNI_LOOP_TIMERS, l));
     }
     if (l->dirty != NULL) {
         dirty_clean(l);
@@ -307,6 +375,7 @@ static int turn(gn_loop *l)
     if (l->segs.finished != NULL) {
         gni_out_finish(l);
     }
+    gni_count(&l->stats.turns, 1);
     stop_check(l);
     return GN_OK;
 }
@@ -351,6 +420,9 @@ static int loop_setup(gn_loop *l)
     l->now = gnp_now();
     gni_wheel_init(&l->wheel, l->now);
     gni_budget_init(l);
+    l->spin_ns = (uint64_t)o->spin_us * 1000;
+    gni_op_pool_open(l->op_pool);
+    gnp_store64_relaxed(&l->box->posted_max, o->post_max);
     gni_mailbox_open(l->box, l->poller);
     gnp_store32(&l->alive, 1);
     rc = acceptors_attach(l);
@@ -368,16 +440,17 @@ static int loop_setup(gn_loop *l)
 static void tasks_refuse(gn_loop *l)
 {
     gnp_store32(&l->alive, 0);
-    gni_task *late = gni_mailbox_close(l->box);
-    gni_task *lists[2] = { l->backlog, late };
-    l->backlog = NULL;
-    for (int i = 0; i < 2; i++) {
-        for (gni_task *t = lists[i]; t != NULL;) {
-            gni_task *next = t->next;
+    gni_mailbox_close(l->box, l->tasks);
+    for (unsigned i = 0; i < GNI_PRIORITIES; i++) {
+        while (l->tasks[i].first != NULL) {
+            gni_task *t = l->tasks[i].first;
+            l->tasks[i].first = t->next;
             t->run(t, GN_ECLOSED);
-            t = next;
         }
     }
+    tasks_settle(l);
+    gni_op_batch_free(&l->op_batch);
+    gni_op_pool_close(l->op_pool);
 }
 
 /* Backends whose close is late tell CLOSED for each; without events for this long they never will. */

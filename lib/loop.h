@@ -9,6 +9,7 @@
 #include "listener.h"
 #include "mpsc.h"
 #include "op.h"
+#include "opmem.h"
 #include "segq.h"
 #include "stats.h"
 #include "timer.h"
@@ -22,8 +23,13 @@
  * 256 keep a turn short. */
 #define GNI_LOOP_EVENTS 256
 
-/* Posted tasks of one turn, so that they never starve I/O. */
-#define GNI_LOOP_TASKS 256
+/* Posted tasks of one turn, so that they never starve I/O, and of the second queue, so that the first
+ * does not starve it.  The more writes share a turn, the more share a system call. */
+#define GNI_LOOP_TASKS 1024u
+#define GNI_LOOP_TASKS_LOW 64u
+
+/* Bytes that the tasks of one turn bring: what one connection may send in it, see outbound.c. */
+#define GNI_LOOP_TASK_BYTES ((size_t)1024 * 1024)
 
 /* Timers of one turn, for the same reason. */
 #define GNI_LOOP_TIMERS 1024
@@ -59,7 +65,11 @@ struct gn_loop {
     size_t span_len; /* how many of them, at the end, are unread */
     const gnp_addr *dgram_peer; /* sender of the datagram in hand */
     gn_conn *dirty, **dirty_tail;
-    gni_task *backlog, **backlog_tail;
+    gni_taskq tasks[GNI_PRIORITIES]; /* taken out of the box, not yet run */
+    size_t uncharged;   /* bytes of tasks that have run, to be told to the box */
+    gni_op_pool *op_pool;
+    gni_op_batch op_batch;
+    uint64_t spin_ns;   /* of the options */
     gni_acceptor *acceptors;
     unsigned acceptor_count;
     gnp_reserve reserve;
@@ -100,12 +110,31 @@ void gni_loop_main(void *loop);
 /* Drains: no accepts any more, every connection ends, the rest is cut at the deadline. */
 void gni_loop_drain(gn_loop *l, uint64_t deadline_ns);
 
+/*
+ * The loops of the process by the slot in their handles.  A slot is never given back to the
+ * system, so that a handle that is years old still finds a mailbox, closed or of a later loop
+ * whose generations begin above its own.
+ */
+typedef struct gni_loop_slot {
+    gni_mailbox box;
+    gni_op_pool ops;
+    gnp_atomic32 taken;
+    gnp_atomic32 gen; /* of the loop that has it now; its connections have higher ones */
+    gnp_atomic64 tokens; /* given out, see op.h */
+    gn_loop *loop;    /* read on the loop's own thread only */
+} gni_loop_slot;
+
+/* The slot in h, unless what h names is gone for certain.  [any] */
+gni_loop_slot *gni_loop_slot_of(gn_handle h);
+gni_loop_slot *gni_loop_slot_at(unsigned s);
+
 /* Posts a task to the loop that h names.  GN_ECLOSED when it is gone. */
 int gni_loop_post(gn_handle h, gni_task *t);
 int gni_loop_post_to(gn_loop *l, gni_task *t);
 
 /* ... or to whatever loop has that slot now. */
 int gni_loop_post_slot(unsigned slot, gni_task *t);
+int gni_loop_push(unsigned slot, gni_task *t, unsigned priority);
 
 /* 1 if h names this very loop (not one of its connections). */
 int gni_loop_is(const gn_loop *l, gn_handle h);

@@ -26,10 +26,24 @@ void gni_mailbox_open(gni_mailbox *mb, gnp_poller *poller)
     gnp_store_ptr(&mb->head, &bottom);
 }
 
-int gni_mailbox_push(gni_mailbox *mb, gni_task *task, int own_thread)
+int gni_mailbox_charge(gni_mailbox *mb, uint64_t n)
+{
+    uint64_t max = gnp_load64_relaxed(&mb->posted_max);
+
+    /* Charges that overtake each other may refuse one that would just have fitted, never pass the limit. */
+    if (gnp_load64_relaxed(&mb->posted) + n <= max) {
+        if (gnp_add64(&mb->posted, n) + n <= max)
+            return GN_OK;
+        (void)gnp_sub64(&mb->posted, n);
+    }
+    return gnp_load_ptr(&mb->head) == NULL ? GN_ECLOSED : GN_ELIMIT;
+}
+
+int gni_mailbox_push(gni_mailbox *mb, gni_task *task, unsigned priority, int own_thread)
 {
     void *head = gnp_load_ptr(&mb->head);
 
+    task->priority = priority;
     for (;;) {
         int wakes = head == &bottom && !own_thread;
 
@@ -53,19 +67,30 @@ int gni_mailbox_push(gni_mailbox *mb, gni_task *task, int own_thread)
     }
 }
 
-/* Newest first, ending in the bottom, becomes oldest first, ending in NULL. */
-static gni_task *turn_round(gni_task *t)
+/* Newest first, ending in the bottom, becomes oldest first, a list for each priority. */
+static void sort_out(gni_task *t, gni_taskq *q)
 {
-    gni_task *list = NULL;
+    gni_taskq list[GNI_PRIORITIES] = { { NULL, NULL }, { NULL, NULL } };
 
     while (t != &bottom) {
         gni_task *next = t->next;
+        gni_taskq *to = &list[t->priority];
 
-        t->next = list;
-        list = t;
+        t->next = to->first;
+        if (to->first == NULL)
+            to->last = t;
+        to->first = t;
         t = next;
     }
-    return list;
+    for (unsigned i = 0; i < GNI_PRIORITIES; i++) {
+        if (list[i].first == NULL)
+            continue;
+        if (q[i].first == NULL)
+            q[i].first = list[i].first;
+        else
+            q[i].last->next = list[i].first;
+        q[i].last = list[i].last;
+    }
 }
 
 int gni_mailbox_pending(const gni_mailbox *mb)
@@ -75,15 +100,16 @@ int gni_mailbox_pending(const gni_mailbox *mb)
     return head != NULL && head != &bottom;
 }
 
-gni_task *gni_mailbox_take(gni_mailbox *mb)
+int gni_mailbox_take(gni_mailbox *mb, gni_taskq *q)
 {
     /* Only this thread closes, so the box cannot be closed between the two. */
     if (!gni_mailbox_pending(mb))
-        return NULL;
-    return turn_round(gnp_swap_ptr(&mb->head, &bottom));
+        return 0;
+    sort_out(gnp_swap_ptr(&mb->head, &bottom), q);
+    return 1;
 }
 
-gni_task *gni_mailbox_close(gni_mailbox *mb)
+void gni_mailbox_close(gni_mailbox *mb, gni_taskq *q)
 {
     gni_task *rest = gnp_swap_ptr(&mb->head, NULL);
     unsigned spins = 0;
@@ -97,5 +123,6 @@ gni_task *gni_mailbox_close(gni_mailbox *mb)
             gnp_thread_yield();
     }
     mb->poller = NULL;
-    return rest == NULL ? NULL : turn_round(rest);
+    if (rest != NULL)
+        sort_out(rest, q);
 }

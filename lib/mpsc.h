@@ -18,17 +18,29 @@
 
 typedef struct gni_task gni_task;
 
+/* Of a task, set by the push.  One box for both, so that one exchange empties it; take parts them. */
+enum { GNI_HIGH, GNI_LOW, GNI_PRIORITIES };
+
 /* First member of whatever is sent; run gets it back, with GN_OK or why it will not be done. */
 struct gni_task {
     gni_task *next;
     void (*run)(gni_task *t, int status);
+    uint32_t priority;
+    uint32_t owner; /* for the sender's use */
 };
+
+/* Oldest first; last counts only while first is not NULL. */
+typedef struct gni_taskq {
+    gni_task *first, *last;
+} gni_taskq;
 
 /* One cache line each: the heads of two loops are written by different threads. */
 typedef struct gni_mailbox {
     _Alignas(64) gnp_atomic_ptr head; /* NULL: closed, so a zeroed table holds closed boxes */
     gnp_atomic32 wakers;              /* threads between "it is empty" and the end of gnp_wake */
     gnp_poller *poller;
+    gnp_atomic64 posted; /* bytes of what waits; here, since who pushes has this line anyway */
+    gnp_atomic64 posted_max;
 } gni_mailbox;
 
 /* Once per box, before any push; a zeroed box needs none. */
@@ -37,19 +49,25 @@ void gni_mailbox_init_closed(gni_mailbox *mb);
 /* Opens a closed box for the loop that waits on poller.  [its loop] */
 void gni_mailbox_open(gni_mailbox *mb, gnp_poller *poller);
 
+/* Takes n bytes of the room that senders have: GN_OK, or GN_ELIMIT (GN_ECLOSED) and
+ * nothing is taken.  Uncharge gives them back.  Both sides keep to it across the lives of a box, so that it is never reset.  [any] */
+int gni_mailbox_charge(gni_mailbox *mb, uint64_t n);
+static inline void gni_mailbox_uncharge(gni_mailbox *mb, uint64_t n) { (void)gnp_sub64(&mb->posted, n); }
+
 /* GN_OK: the task now belongs to the loop.  GN_ECLOSED: it still belongs to the caller.
  * Wakes the poller if the box was empty and own_thread is 0.  [any] */
-int gni_mailbox_push(gni_mailbox *mb, gni_task *task, int own_thread);
+int gni_mailbox_push(gni_mailbox *mb, gni_task *task, unsigned priority, int own_thread);
 
-/* All tasks, oldest first, or NULL.  When there are none it is one load.  [its loop] */
-gni_task *gni_mailbox_take(gni_mailbox *mb);
+/* Appends all tasks to the queues of their priorities, q[GNI_PRIORITIES]; 0 when there are none,
+ * which is one load.  [its loop] */
+int gni_mailbox_take(gni_mailbox *mb, gni_taskq *q);
 
 /* 1 if take would give something: then the loop must not block, since tasks that it
  * pushed itself wake nobody, and neither do others' on top of them.  [its loop] */
 int gni_mailbox_pending(const gni_mailbox *mb);
 
-/* Closes the box and returns what is left, oldest first.  Afterwards no thread is in, or
+/* Closes the box and appends what is left, as take.  Afterwards no thread is in, or
  * will come to, gnp_wake for the poller, so it may be closed.  [its loop] */
-gni_task *gni_mailbox_close(gni_mailbox *mb);
+void gni_mailbox_close(gni_mailbox *mb, gni_taskq *q);
 
 #endif

@@ -7,71 +7,130 @@
 #include "engine.h"
 #include "loop.h"
 #include "outbound.h"
+#include "post.h"
 #include "udp.h"
 
-/* One asked operation.  It is freed after done was called, exactly once. */
-typedef struct op {
-    gni_task task; /* first: the mailbox knows only this */
-    gn_handle h;
-    gn_done done;
-    void *arg;
-    size_t size; /* of this allocation */
-    size_t len;  /* of data */
-    gn_addr to;  /* gn_send_to only */
-    unsigned char data[];
-} op;
+_Static_assert(sizeof(gni_ask) + 64 <= GNI_OP_LEAST, "64 bytes of data stand in the smallest block");
 
-static void op_finish(op *o, int status)
+static size_t block_bytes(const gni_ask *o)
+{
+    return gni_op_block(sizeof *o + o->len);
+}
+
+static void op_free(gni_ask *o)
+{
+    gn_loop *l = gn_loop_current();
+    gni_loop_slot *s = gni_loop_slot_at(GNI_HANDLE_SLOT(o->h));
+    size_t n = sizeof *o + o->len;
+    if (l != NULL && l->op_pool == &s->ops) {
+        gni_op_batch_add(&l->op_batch, o, n, o->task.owner);
+    } else {
+        gni_op_give(&s->ops, o, n, o->task.owner);
+    }
+}
+
+void gni_ask_finish(gni_ask *o, int status)
 {
     if (o->done != NULL) {
         o->done(o->h, status, o->arg);
     }
-    gnp_free(o, o->size);
+    op_free(o);
 }
 
-static op *op_new(gn_handle h, size_t len, gn_done done, void *arg)
+/* The limit is asked before anything is copied. */
+int gni_ask_make(gni_ask **out, gn_handle h, size_t len, gn_done done, void *arg)
 {
-    if (len > SIZE_MAX - sizeof(op)) {
-        return NULL;
+    gni_loop_slot *s = gni_loop_slot_of(h);
+    if (s == NULL) {
+        return GN_ECLOSED;
     }
-    op *o = gnp_alloc(sizeof *o + len);
-    if (o != NULL) {
-        o->h = h;
-        o->done = done;
-        o->arg = arg;
-        o->size = sizeof *o + len;
-        o->len = len;
-    }
-    return o;
-}
-
-static int op_post(op *o, void (*run)(gni_task *, int))
-{
-    if (o == NULL) {
+    if (len > SIZE_MAX / 2) {
         return GN_ENOMEM;
     }
-    o->task.run = run;
-    int rc = gni_loop_post(o->h, &o->task);
+    size_t n = gni_op_block(sizeof(gni_ask) + len);
+    int rc = gni_mailbox_charge(&s->box, n);
     if (rc != GN_OK) {
-        gnp_free(o, o->size);
+        return rc;
+    }
+    uint32_t stripe;
+    gni_ask *o = gni_op_take(&s->ops, n, &stripe);
+    if (o == NULL) {
+        gni_mailbox_uncharge(&s->box, n);
+        return GN_ENOMEM;
+    }
+    o->task.owner = stripe;
+    o->h = o->to = h;
+    o->done = done;
+    o->arg = arg;
+    o->len = len;
+    *out = o;
+    return GN_OK;
+}
+
+int gni_ask_post(gni_ask *o, void (*run)(gni_task *, int), unsigned priority)
+{
+    gni_loop_slot *s = gni_loop_slot_at(GNI_HANDLE_SLOT(o->h));
+    o->task.run = run;
+    int rc = gni_loop_slot_of(o->h) == NULL ? GN_ECLOSED
+                                            : gni_loop_push(GNI_HANDLE_SLOT(o->h), &o->task, priority);
+    if (rc != GN_OK) {
+        gni_mailbox_uncharge(&s->box, block_bytes(o));
+        op_free(o);
     }
     return rc;
 }
 
-/* The connection, if it can still be used; an ended loop has none. */
-static gn_conn *op_conn(const op *o, int status)
+/* An operation without data. */
+static int ask(gn_handle h, gn_done done, void *arg, void (*run)(gni_task *, int), unsigned priority)
 {
-    gn_conn *c = status == GN_OK ? gn_conn_from_handle(o->h) : NULL;
-    return c != NULL && gni_conn_usable(c) ? c : NULL;
+    gni_ask *o;
+    int rc = gni_ask_make(&o, h, 0, done, arg);
+    return rc != GN_OK ? rc : gni_ask_post(o, run, priority);
+}
+
+int gni_ask_conn(gni_ask *o, int status, gn_conn **c)
+{
+    gn_loop *l = gn_loop_current();
+    l->uncharged += block_bytes(o);
+    *c = status == GN_OK ? gn_conn_from_handle(o->to) : NULL;
+    return 1;
+}
+
+/* ... and can still be used. */
+static int op_usable(gni_ask *o, int status, gn_conn **c)
+{
+    int here = gni_ask_conn(o, status, c);
+    if (here && *c != NULL && !gni_conn_usable(*c)) {
+        *c = NULL;
+    }
+    return here;
 }
 
 /* ----------------------------------------------------------------- writing */
 
 static void write_run(gni_task *t, int status)
 {
-    op *o = (op *)(void *)t;
-    gn_conn *c = op_conn(o, status);
-    op_finish(o, c == NULL ? GN_ECLOSED : gn_conn_write(c, o->data, o->len));
+    gni_ask *o = (gni_ask *)(void *)t;
+    gn_conn *c;
+    if (op_usable(o, status, &c)) {
+        gni_ask_finish(o, c == NULL ? GN_ECLOSED : gn_conn_write(c, o->data, o->len));
+    }
+}
+
+int gn_write(gn_handle h, const void *data, size_t n, gn_done done, void *arg)
+{
+    if (data == NULL && n > 0) {
+        return GN_EINVAL;
+    }
+    gni_ask *o;
+    int rc = gni_ask_make(&o, h, n, done, arg);
+    if (rc != GN_OK) {
+        return rc;
+    }
+    if (n > 0) {
+        memcpy(o->data, data, n);
+    }
+    return gni_ask_post(o, write_run, GNI_HIGH);
 }
 
 int gn_writev(gn_handle h, const gn_iov *iov, unsigned count, gn_done done, void *arg)
@@ -86,43 +145,43 @@ int gn_writev(gn_handle h, const gn_iov *iov, unsigned count, gn_done done, void
         }
         total += iov[i].len;
     }
-    op *o = op_new(h, total, done, arg);
-    if (o != NULL) {
-        unsigned char *at = o->data;
-        for (unsigned i = 0; i < count; i++) {
-            if (iov[i].len > 0) {
-                memcpy(at, iov[i].base, iov[i].len);
-                at += iov[i].len;
-            }
+    gni_ask *o;
+    int rc = gni_ask_make(&o, h, total, done, arg);
+    if (rc != GN_OK) {
+        return rc;
+    }
+    unsigned char *at = o->data;
+    for (unsigned i = 0; i < count; i++) {
+        if (iov[i].len > 0) {
+            memcpy(at, iov[i].base, iov[i].len);
+            at += iov[i].len;
         }
     }
-    return op_post(o, write_run);
+    return gni_ask_post(o, write_run, GNI_HIGH);
 }
 
-int gn_write(gn_handle h, const void *data, size_t n, gn_done done, void *arg)
-{
-    gn_iov one;
-    one.base = data;
-    one.len = n;
-    return gn_writev(h, &one, 1, done, arg);
-}
-
+/* The data of a gn_send_to begins with the address. */
 static void send_to_run(gni_task *t, int status)
 {
-    op *o = (op *)(void *)t;
-    gn_conn *c = op_conn(o, status);
+    gni_ask *o = (gni_ask *)(void *)t;
+    gn_conn *c;
     int rc = GN_ECLOSED;
+    if (!op_usable(o, status, &c)) {
+        return;
+    }
     if (c != NULL && !gn_conn_is_datagram(c)) {
         rc = GN_ENOTSUP;
     } else if (c != NULL) {
+        gn_addr a;
         gnp_addr to;
         gn_iov one;
-        gni_addr_get(&to, &o->to);
-        one.base = o->data;
-        one.len = o->len;
+        memcpy(&a, o->data, sizeof a);
+        gni_addr_get(&to, &a);
+        one.base = o->data + sizeof a;
+        one.len = o->len - sizeof a;
         rc = gni_udp_send(c, &to, &one, 1);
     }
-    op_finish(o, rc);
+    gni_ask_finish(o, rc);
 }
 
 int gn_send_to(gn_handle h, const gn_addr *to, const void *data, size_t n, gn_done done, void *arg)
@@ -134,23 +193,28 @@ int gn_send_to(gn_handle h, const gn_addr *to, const void *data, size_t n, gn_do
     if (family != GN_FAMILY_IPV4 && family != GN_FAMILY_IPV6) {
         return GN_EINVAL;
     }
-    op *o = op_new(h, n, done, arg);
-    if (o != NULL) {
-        o->to = *to;
-        if (n > 0) {
-            memcpy(o->data, data, n);
-        }
+    gni_ask *o;
+    int rc = n > SIZE_MAX - sizeof *to ? GN_ENOMEM : gni_ask_make(&o, h, sizeof *to + n, done, arg);
+    if (rc != GN_OK) {
+        return rc;
     }
-    return op_post(o, send_to_run);
+    memcpy(o->data, to, sizeof *to);
+    if (n > 0) {
+        memcpy(o->data + sizeof *to, data, n);
+    }
+    return gni_ask_post(o, send_to_run, GNI_HIGH);
 }
 
 /* ----------------------------------------------------------- wake and close */
 
 static void wake_run(gni_task *t, int status)
 {
-    op *o = (op *)(void *)t;
-    gn_conn *c = op_conn(o, status);
+    gni_ask *o = (gni_ask *)(void *)t;
+    gn_conn *c;
     int rc = GN_ECLOSED;
+    if (!op_usable(o, status, &c)) {
+        return;
+    }
     if (c != NULL && gn_conn_is_datagram(c)) {
         rc = GN_ENOTSUP;
     } else if (c != NULL) {
@@ -158,30 +222,29 @@ static void wake_run(gni_task *t, int status)
         gni_conn_mark_dirty(c);
         rc = GN_OK;
     }
-    op_finish(o, rc);
+    gni_ask_finish(o, rc);
 }
 
 int gn_wake(gn_handle h, gn_done done, void *arg)
 {
-    return op_post(op_new(h, 0, done, arg), wake_run);
+    return ask(h, done, arg, wake_run, GNI_HIGH);
 }
 
 static void close_finish(gni_task *t, int status)
 {
-    op_finish((op *)(void *)t, status);
+    gni_ask_finish((gni_ask *)(void *)t, status);
 }
 
 /* It waits with the connection until on_close has returned, whoever asked first. */
 static void close_run(gni_task *t, int status)
 {
-    op *o = (op *)(void *)t;
-    gn_conn *c = status == GN_OK ? gn_conn_from_handle(o->h) : NULL;
-    if (c == NULL) {
-        op_finish(o, GN_ECLOSED);
+    gni_ask *o = (gni_ask *)(void *)t;
+    gn_conn *c;
+    if (!gni_ask_conn(o, status, &c)) {
         return;
     }
-    if (gn_conn_is_datagram(c)) {
-        op_finish(o, GN_ENOTSUP);
+    if (c == NULL || gn_conn_is_datagram(c)) {
+        gni_ask_finish(o, c == NULL ? GN_ECLOSED : GN_ENOTSUP);
         return;
     }
     t->run = close_finish;
@@ -192,22 +255,30 @@ static void close_run(gni_task *t, int status)
 
 int gn_close(gn_handle h, gn_done done, void *arg)
 {
-    return op_post(op_new(h, 0, done, arg), close_run);
+    return ask(h, done, arg, close_run, GNI_HIGH);
 }
 
 /* ----------------------------------------------------------------- execute */
 
 static void execute_run(gni_task *t, int status)
 {
-    op *o = (op *)(void *)t;
-    const gn_loop *l = gn_loop_current();
-    if (status == GN_OK && !gni_loop_is(l, o->h) && gn_conn_from_handle(o->h) == NULL) {
+    gni_ask *o = (gni_ask *)(void *)t;
+    gn_conn *c;
+    if (!gni_ask_conn(o, status, &c)) {
+        return;
+    }
+    if (status == GN_OK && c == NULL && !gni_loop_is(gn_loop_current(), o->to)) {
         status = GN_ECLOSED;
     }
-    op_finish(o, status);
+    gni_ask_finish(o, status);
 }
 
 int gn_execute(gn_handle h, gn_done fn, void *arg)
 {
-    return fn == NULL ? GN_EINVAL : op_post(op_new(h, 0, fn, arg), execute_run);
+    return fn == NULL ? GN_EINVAL : ask(h, fn, arg, execute_run, GNI_HIGH);
+}
+
+int gn_execute_low(gn_handle h, gn_done fn, void *arg)
+{
+    return fn == NULL ? GN_EINVAL : ask(h, fn, arg, execute_run, GNI_LOW);
 }

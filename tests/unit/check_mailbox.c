@@ -10,6 +10,9 @@
 
 #define PRODUCERS 4u
 
+/* Of a producer's i-th note. */
+#define PRIORITY_OF(i) ((i) % 3 == 2 ? GNI_LOW : GNI_HIGH)
+
 #define SECOND UINT64_C(1000000000)
 
 /* As in the library: in static memory, since threads may be late. */
@@ -37,32 +40,84 @@ START_TEST(closed_until_opened)
 {
     note n[3] = { { .number = 0 } };
     gnp_poller *p = open_poller();
+    gni_taskq q[GNI_PRIORITIES] = { { NULL, NULL }, { NULL, NULL } };
     gni_task *t;
 
     /* Zeroed, as static memory is. */
-    ck_assert_int_eq(gni_mailbox_push(&box, &n[0].task, 0), GN_ECLOSED);
-    ck_assert(gni_mailbox_take(&box) == NULL);
+    ck_assert_int_eq(gni_mailbox_push(&box, &n[0].task, GNI_HIGH, 0), GN_ECLOSED);
+    ck_assert_int_eq(gni_mailbox_take(&box, q), 0);
     ck_assert(!gni_mailbox_pending(&box));
-    ck_assert(gni_mailbox_close(&box) == NULL);
+    gni_mailbox_close(&box, q);
     gni_mailbox_init_closed(&box);
-    ck_assert_int_eq(gni_mailbox_push(&box, &n[0].task, 1), GN_ECLOSED);
+    ck_assert_int_eq(gni_mailbox_push(&box, &n[0].task, GNI_LOW, 1), GN_ECLOSED);
 
     gni_mailbox_open(&box, p);
-    ck_assert(gni_mailbox_take(&box) == NULL);
+    ck_assert_int_eq(gni_mailbox_take(&box, q), 0);
+    ck_assert(q[GNI_HIGH].first == NULL && q[GNI_LOW].first == NULL);
     for (unsigned i = 0; i < 3; i++)
-        ck_assert_int_eq(gni_mailbox_push(&box, &n[i].task, i == 1), GN_OK);
+        ck_assert_int_eq(gni_mailbox_push(&box, &n[i].task, GNI_HIGH, i == 1), GN_OK);
     ck_assert(gni_mailbox_pending(&box));
-    t = gni_mailbox_take(&box);
+    ck_assert_int_eq(gni_mailbox_take(&box, q), 1);
+    t = q[GNI_HIGH].first;
     for (unsigned i = 0; i < 3; i++, t = t->next)
         ck_assert(t == &n[i].task);
-    ck_assert(t == NULL);
+    ck_assert(t == NULL && q[GNI_HIGH].last == &n[2].task && q[GNI_LOW].first == NULL);
     ck_assert(!gni_mailbox_pending(&box));
-    ck_assert_int_eq(gni_mailbox_push(&box, &n[2].task, 1), GN_OK);
-    ck_assert_int_eq(gni_mailbox_push(&box, &n[0].task, 1), GN_OK);
-    t = gni_mailbox_close(&box);
+    q[GNI_HIGH].first = NULL;
+    ck_assert_int_eq(gni_mailbox_push(&box, &n[2].task, GNI_HIGH, 1), GN_OK);
+    ck_assert_int_eq(gni_mailbox_push(&box, &n[0].task, GNI_HIGH, 1), GN_OK);
+    gni_mailbox_close(&box, q);
+    t = q[GNI_HIGH].first;
     ck_assert(t == &n[2].task && t->next == &n[0].task && n[0].task.next == NULL);
-    ck_assert_int_eq(gni_mailbox_push(&box, &n[1].task, 0), GN_ECLOSED);
+    ck_assert_int_eq(gni_mailbox_push(&box, &n[1].task, GNI_HIGH, 0), GN_ECLOSED);
     gnp_poller_close(p);
+}
+END_TEST
+
+/* One box, two queues: what is taken goes behind what was taken before, each in its own. */
+START_TEST(priorities_are_parted)
+{
+    note n[6] = { { .number = 0 } };
+    const unsigned priority[6] = { GNI_LOW, GNI_HIGH, GNI_LOW, GNI_HIGH, GNI_HIGH, GNI_LOW };
+    gni_taskq q[GNI_PRIORITIES] = { { NULL, NULL }, { NULL, NULL } };
+    gnp_poller *p = open_poller();
+
+    gni_mailbox_open(&box, p);
+    for (unsigned i = 0; i < 6; i++) {
+        ck_assert_int_eq(gni_mailbox_push(&box, &n[i].task, priority[i], 1), GN_OK);
+        if (i == 2)
+            ck_assert_int_eq(gni_mailbox_take(&box, q), 1);
+    }
+    gni_mailbox_close(&box, q);
+    for (unsigned k = 0; k < GNI_PRIORITIES; k++) {
+        gni_task *t = q[k].first;
+
+        for (unsigned i = 0; i < 6; i++) {
+            if (priority[i] != k)
+                continue;
+            ck_assert(t == &n[i].task);
+            t = t->next;
+        }
+        ck_assert(t == NULL);
+    }
+    ck_assert(q[GNI_HIGH].last == &n[4].task && q[GNI_LOW].last == &n[5].task);
+    gnp_poller_close(p);
+}
+END_TEST
+
+START_TEST(charges_have_a_limit)
+{
+    gnp_store64(&box.posted_max, 100);
+    ck_assert_int_eq(gni_mailbox_charge(&box, 60), GN_OK);
+    ck_assert_int_eq(gni_mailbox_charge(&box, 41), GN_ELIMIT);
+    ck_assert_int_eq(gni_mailbox_charge(&box, 40), GN_OK);
+    ck_assert_int_eq(gni_mailbox_charge(&box, 1), GN_ELIMIT);
+    gni_mailbox_uncharge(&box, 60);
+    ck_assert_uint_eq(gnp_load64(&box.posted), 40);
+    ck_assert_int_eq(gni_mailbox_charge(&box, 101), GN_ELIMIT);
+    gni_mailbox_uncharge(&box, 40);
+    ck_assert_int_eq(gni_mailbox_charge(&box, 100), GN_OK);
+    gni_mailbox_uncharge(&box, 100);
 }
 END_TEST
 
@@ -86,7 +141,7 @@ static void produce(void *arg)
 
         n->producer = p->index;
         n->number = i;
-        if (gni_mailbox_push(&box, &n->task, 0) != GN_OK) {
+        if (gni_mailbox_push(&box, &n->task, PRIORITY_OF(i), 0) != GN_OK) {
             p->refused = 1;
             return;
         }
@@ -110,18 +165,24 @@ static void producers_start(producer *p, uint32_t count, unsigned pause)
     }
 }
 
-/* Takes note of a list: each once, and those of one producer in its order. */
-static uint32_t read_notes(gni_task *t, uint32_t *next)
+/* Takes note of both queues, and empties them: each note once, and those of one producer in its order. */
+static uint32_t read_notes(gni_taskq *q, uint32_t (*next)[GNI_PRIORITIES])
 {
     uint32_t n = 0;
 
-    for (; t != NULL; t = t->next, n++) {
-        note *got = (note *)(void *)t;
+    for (unsigned k = 0; k < GNI_PRIORITIES; k++) {
+        for (gni_task *t = q[k].first; t != NULL; t = t->next, n++) {
+            note *got = (note *)(void *)t;
+            uint32_t *at = &next[got->producer][k];
 
-        MUST(got->number == next[got->producer]);
-        MUST(got->seen == 0);
-        got->seen = 1;
-        next[got->producer]++;
+            while (PRIORITY_OF(*at) != k)
+                ++*at;
+            MUST(got->number == *at);
+            MUST(got->seen == 0);
+            got->seen = 1;
+            ++*at;
+        }
+        q[k].first = NULL;
     }
     return n;
 }
@@ -145,26 +206,25 @@ static void sleep_until_woken(gnp_poller *p)
 START_TEST(many_producers)
 {
     const uint32_t count = scaled(50000, 2000);
-    uint32_t next[PRODUCERS] = { 0 }, total = 0;
+    uint32_t next[PRODUCERS][GNI_PRIORITIES] = { { 0 } }, total = 0;
+    gni_taskq q[GNI_PRIORITIES] = { { NULL, NULL }, { NULL, NULL } };
     producer p[PRODUCERS];
     gnp_poller *poller = open_poller();
 
     gni_mailbox_open(&box, poller);
     producers_start(p, count, (unsigned)_i * 7);
     while (total < PRODUCERS * count) {
-        gni_task *t = gni_mailbox_take(&box);
-
-        if (t == NULL)
+        if (!gni_mailbox_take(&box, q))
             sleep_until_woken(poller);
-        total += read_notes(t, next);
+        total += read_notes(q, next);
     }
     for (unsigned i = 0; i < PRODUCERS; i++) {
         gnp_thread_join(&p[i].thread);
         ck_assert_uint_eq(p[i].pushed, count);
-        ck_assert_uint_eq(next[i], count);
         free(p[i].notes);
     }
-    ck_assert(gni_mailbox_close(&box) == NULL);
+    gni_mailbox_close(&box, q);
+    ck_assert_uint_eq(read_notes(q, next), 0);
     gnp_poller_close(poller);
 }
 END_TEST
@@ -176,26 +236,31 @@ START_TEST(close_races_with_pushes)
     rng g = { (uint64_t)_i };
 
     for (unsigned r = 0; r < rounds; r++) {
-        uint32_t next[PRODUCERS] = { 0 };
-        uint64_t stop = rng_below(&g, 20000);
+        uint32_t next[PRODUCERS][GNI_PRIORITIES] = { { 0 } };
+        gni_taskq q[GNI_PRIORITIES] = { { NULL, NULL }, { NULL, NULL } };
+        uint64_t pushed = 0, stop = rng_below(&g, 20000);
         producer p[PRODUCERS];
         gnp_poller *poller = open_poller();
         uint64_t total = 0, start = gnp_now();
 
         gni_mailbox_open(&box, poller);
         producers_start(p, 20000, (unsigned)rng_below(&g, 50));
-        while (total < stop && gnp_now() - start < 20 * SECOND)
-            total += read_notes(gni_mailbox_take(&box), next);
-        read_notes(gni_mailbox_close(&box), next);
+        while (total < stop && gnp_now() - start < 20 * SECOND) {
+            (void)gni_mailbox_take(&box, q);
+            total += read_notes(q, next);
+        }
+        gni_mailbox_close(&box, q);
+        total += read_notes(q, next);
         /* Whoever still came to gnp_wake would use it after this. */
         gnp_poller_close(poller);
         for (unsigned i = 0; i < PRODUCERS; i++) {
             gnp_thread_join(&p[i].thread);
-            ck_assert_uint_eq(next[i], p[i].pushed);
+            pushed += p[i].pushed;
             ck_assert_int_eq(p[i].refused, p[i].pushed < p[i].count);
             free(p[i].notes);
         }
-        ck_assert(gni_mailbox_take(&box) == NULL);
+        ck_assert_uint_eq(total, pushed);
+        ck_assert_int_eq(gni_mailbox_take(&box, q), 0);
     }
 }
 END_TEST
@@ -213,6 +278,7 @@ static void be_a_slow_waker(void *arg)
 /* A thread that was preempted just before gnp_wake is waited for. */
 START_TEST(close_waits_for_wakers)
 {
+    gni_taskq q[GNI_PRIORITIES] = { { NULL, NULL }, { NULL, NULL } };
     gnp_poller *poller = open_poller();
     gnp_thread t;
 
@@ -220,7 +286,8 @@ START_TEST(close_waits_for_wakers)
     gni_mailbox_open(&box, poller);
     gnp_add32(&box.wakers, 1);
     ck_assert_int_eq(gnp_thread_start(&t, be_a_slow_waker, NULL, "waker"), GN_OK);
-    ck_assert(gni_mailbox_close(&box) == NULL);
+    gni_mailbox_close(&box, q);
+    ck_assert(q[GNI_HIGH].first == NULL);
     ck_assert_uint_eq(gnp_load32(&waker_left), 1);
     gnp_thread_join(&t);
     gnp_poller_close(poller);
@@ -234,6 +301,8 @@ Suite *suite_mailbox(void)
 
     tcase_set_timeout(t, 120);
     tcase_add_test(t, closed_until_opened);
+    tcase_add_test(t, priorities_are_parted);
+    tcase_add_test(t, charges_have_a_limit);
     tcase_add_loop_test(t, many_producers, 0, 4);
     tcase_add_loop_test(t, close_races_with_pushes, 0, 4);
     tcase_add_test(t, close_waits_for_wakers);
