@@ -49,8 +49,8 @@ void gni_mailbox_init_closed(gni_mailbox *mb);
 /* Opens a closed box for the loop that waits on poller.  [its loop] */
 void gni_mailbox_open(gni_mailbox *mb, gnp_poller *poller);
 
-/* Takes n bytes of the room that senders have: GN_OK, or GN_ELIMIT (GN_ECLOSED) and
- * nothing is taken.  Uncharge gives them back.  Both sides keep to it across the lives of a box, so that it is never reset.  [any] */
+/* Takes n bytes of the room that senders have: GN_OK, or GN_ELIMIT (GN_ECLOSED) and nothing is taken.
+ * Uncharge gives them back.  Both sides keep to it across the lives of a box, so it is never reset.  [any] */
 int gni_mailbox_charge(gni_mailbox *mb, uint64_t n);
 static inline void gni_mailbox_uncharge(gni_mailbox *mb, uint64_t n) { (void)gnp_sub64(&mb->posted, n); }
 

@@ -107,7 +107,12 @@ END_TEST
 
 START_TEST(charges_have_a_limit)
 {
+    gni_taskq q[GNI_PRIORITIES] = { { NULL, NULL }, { NULL, NULL } };
+    gnp_poller *p = open_poller();
+
     gnp_store64(&box.posted_max, 100);
+    ck_assert_int_eq(gni_mailbox_charge(&box, 101), GN_ECLOSED); /* the better reason */
+    gni_mailbox_open(&box, p);
     ck_assert_int_eq(gni_mailbox_charge(&box, 60), GN_OK);
     ck_assert_int_eq(gni_mailbox_charge(&box, 41), GN_ELIMIT);
     ck_assert_int_eq(gni_mailbox_charge(&box, 40), GN_OK);
@@ -118,6 +123,8 @@ START_TEST(charges_have_a_limit)
     gni_mailbox_uncharge(&box, 40);
     ck_assert_int_eq(gni_mailbox_charge(&box, 100), GN_OK);
     gni_mailbox_uncharge(&box, 100);
+    gni_mailbox_close(&box, q);
+    gnp_poller_close(p);
 }
 END_TEST
 
