@@ -114,7 +114,7 @@ static int linger_start(gn_conn *c)
 {
     gn_loop *l = c->loop;
     uint64_t ns = options_of(c)->linger_ns;
-    if ((c->flags & (GNI_F_EOF | GNI_F_FAILED | GNI_F_RESET)) != 0 || ns == 0) {
+    if ((c->flags & (GNI_F_EOF | GNI_F_FAILED | GNI_F_RESET | GNI_F_DGRAM)) != 0 || ns == 0) {
         return 0;
     }
     if ((c->flags & GNI_F_SHUT_DONE) == 0 && gnp_shutdown(l->poller, &c->sock) != GNP_OK) {
@@ -170,7 +170,11 @@ static void conn_end(gn_conn *c, int reason)
     }
     gni_pipe_end(c, reason);
     gni_ring_free(&c->inbound);
-    gni_segq_clear(&c->u.out, &l->segs, reason == GN_OK || reason == GN_EOF ? GN_ECLOSED : reason);
+    if ((c->flags & GNI_F_DGRAM) != 0) {
+        gni_udp_forget(c);
+    } else {
+        gni_segq_clear(&c->u.out, &l->segs, reason == GN_OK || reason == GN_EOF ? GN_ECLOSED : reason);
+    }
     gni_budget_update(c);
     gni_conntab_retire(&l->conns, c);
     closers_done(c);
@@ -193,7 +197,9 @@ void gni_conn_fail(gn_conn *c, int reason, int os_error)
 
 void gni_conn_cut(gn_conn *c, int reason)
 {
-    if (c->state == GNI_CONN_OPEN || c->state == GNI_CONN_CLOSING) {
+    if (gni_conn_is_endpoint(c)) {
+        gni_udp_close(c, 1);
+    } else if (c->state == GNI_CONN_OPEN || c->state == GNI_CONN_CLOSING) {
         c->flags |= GNI_F_RESET;
         conn_end(c, reason);
     } else if (c->state == GNI_CONN_LINGER) {
@@ -325,9 +331,27 @@ static int settle_drained(gn_conn *c)
     return 0;
 }
 
+static void settle_datagrams(gn_conn *c)
+{
+    if (!gni_udp_settle(c)) {
+        interest_update(c);
+        if (c->state == GNI_CONN_CLOSING && !gni_conn_is_endpoint(c)) {
+            deadline_update(c);
+        }
+    } else if (gni_conn_is_endpoint(c)) {
+        gni_udp_close(c, 1);
+    } else {
+        conn_end(c, c->reason);
+    }
+}
+
 static void settle(gn_conn *c)
 {
     if (c->state != GNI_CONN_OPEN && c->state != GNI_CONN_CLOSING) {
+        return;
+    }
+    if ((c->flags & GNI_F_DGRAM) != 0) {
+        settle_datagrams(c);
         return;
     }
     if (!gni_segq_empty(&c->u.out) && (c->flags & (GNI_F_BLOCKED | GNI_F_FAILED | GNI_F_RESET)) == 0) {
@@ -356,8 +380,8 @@ static void settle(gn_conn *c)
 
 /* Flags under which there may be something to do after a callback. */
 #define UNSETTLED                                                                                   \
-    (GNI_F_FAILED | GNI_F_RESET | GNI_F_SHUT | GNI_F_PAUSED | GNI_F_HIGH | GNI_F_REST | GNI_F_AGAIN | \
-     GNI_F_QUEUED | GNI_F_HELD)
+    (GNI_F_DGRAM | GNI_F_FAILED | GNI_F_RESET | GNI_F_SHUT | GNI_F_PAUSED | GNI_F_HIGH | GNI_F_REST | \
+     GNI_F_AGAIN | GNI_F_QUEUED | GNI_F_HELD)
 
 void gni_conn_settle(gn_conn *c)
 {
@@ -385,8 +409,6 @@ void gni_conn_clean(gn_conn *c)
     c->flags &= ~(uint32_t)GNI_F_DIRTY;
     if (c->state == GNI_CONN_DEAD) {
         conn_release(c);
-    } else if ((c->flags & GNI_F_DGRAM) != 0) {
-        gni_udp_flush(c);
     } else {
         if ((c->flags & (GNI_F_AGAIN | GNI_F_REST)) == GNI_F_AGAIN && gni_conn_usable(c)) {
             c->flags &= ~(uint32_t)GNI_F_AGAIN;
@@ -403,7 +425,7 @@ void gni_conn_action(gn_conn *c, gn_action action)
     if (action == GN_NONE) {
         return;
     }
-    if ((c->flags & GNI_F_DGRAM) == 0) {
+    if (!gni_conn_is_endpoint(c)) {
         if (action == GN_CLOSE) {
             gni_conn_request_close(c, GN_OK, options_of(c)->close_timeout_ns);
         }
@@ -600,6 +622,11 @@ void gni_conn_event(gn_conn *c, const gnp_event *ev)
     gni_conn_settle(c);
 }
 
+static int unsent(const gn_conn *c)
+{
+    return (c->flags & GNI_F_DGRAM) != 0 ? c->u.dgram.queue != NULL : !gni_segq_empty(&c->u.out);
+}
+
 /* What a deadline of an open connection means, after its callback was asked. */
 static void timed_out(gn_conn *c, gn_timeout which)
 {
@@ -611,7 +638,7 @@ static void timed_out(gn_conn *c, gn_timeout which)
     }
     if (action != GN_CLOSE) {
         gni_conn_action(c, action);
-    } else if (which != GN_TIMEOUT_READ && !gni_segq_empty(&c->u.out)) {
+    } else if (which != GN_TIMEOUT_READ && unsent(c)) {
         gni_conn_cut(c, GN_ETIMEDOUT); /* what is queued did not move either */
     } else {
         gni_conn_request_close(c, GN_ETIMEDOUT, options_of(c)->close_timeout_ns);
@@ -624,7 +651,7 @@ static int deadline_passed(gn_conn *c)
     uint64_t now = c->loop->now;
     if (c->more != NULL && c->more->write_at != 0 && now >= c->more->write_at) {
         c->more->write_at = 0;
-        if (!gni_segq_empty(&c->u.out)) {
+        if (unsent(c)) {
             return GN_TIMEOUT_WRITE;
         }
     }
@@ -753,7 +780,7 @@ static int deadline_settable(const gn_conn *c)
     if (!gni_conn_valid(c)) {
         return GN_EINVAL;
     }
-    if ((c->flags & (GNI_F_DGRAM | GNI_F_DIALED)) == GNI_F_DGRAM) {
+    if (gni_conn_is_endpoint(c)) {
         return GN_ENOTSUP;
     }
     return gni_conn_usable(c) ? GN_OK : GN_ECLOSED;

@@ -34,7 +34,7 @@ enum {
     GNI_F_SHUT_DONE = 32,
     GNI_F_PAUSED = 64,    /* reading is paused */
     GNI_F_HIGH = 128,     /* outbound passed the high mark and is not yet below the low one */
-    GNI_F_DGRAM = 256,    /* a datagram endpoint */
+    GNI_F_DGRAM = 256,    /* datagrams; without GNI_F_DIALED the endpoint of a listener */
     GNI_F_OPENED = 512,   /* on_open was called: on_close is owed */
     GNI_F_RESET = 1024,   /* end with a reset */
     GNI_F_INFLIGHT = 2048, /* the system still holds it: CLOSED follows */
@@ -64,7 +64,11 @@ struct gn_conn {
     void *context;
     union {
         gni_segq out;
-        struct gni_dgram_queue *dgrams; /* of a datagram endpoint */
+        struct {
+            struct gni_dgram_queue *queue; /* NULL while nothing waits */
+            int16_t error; /* to be told to on_error */
+            uint8_t cut;   /* the system does not cut trains */
+        } dgram;
     } u;
     gni_ring inbound;
     uint32_t index;
@@ -162,6 +166,12 @@ void gni_conn_action(gn_conn *c, gn_action action);
 static inline int gni_conn_usable(const gn_conn *c)
 {
     return c->state == GNI_CONN_OPEN && (c->flags & GNI_F_FAILED) == 0;
+}
+
+/* 1 for the datagram endpoint of a listener, which has neither a peer nor an end. */
+static inline int gni_conn_is_endpoint(const gn_conn *c)
+{
+    return (c->flags & (GNI_F_DGRAM | GNI_F_DIALED)) == GNI_F_DGRAM;
 }
 
 /* The rules that say if c is one; a NULL pointer is the caller's error, not a crash. */

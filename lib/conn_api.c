@@ -118,8 +118,8 @@ int gn_conn_writev(gn_conn *c, const gn_iov *iov, unsigned count)
         return GN_ECLOSED;
     }
     if (is_dgram(c)) {
-        const gnp_addr *to = c->loop->current == c ? c->loop->dgram_peer : NULL;
-        return to == NULL ? GN_ENOTCONN : gni_udp_send(c, to, iov, count);
+        const gnp_dgram *d = c->loop->current == c ? c->loop->dgram : NULL;
+        return gni_udp_send(c, d == NULL || !gni_conn_is_endpoint(c) ? NULL : d->peer, iov, count);
     }
     if ((c->flags & GNI_F_SHUT) != 0) {
         return GN_EPIPE;
@@ -177,7 +177,7 @@ size_t gn_conn_outbound(const gn_conn *c)
         return 0;
     }
     if (is_dgram(c)) {
-        return c->u.dgrams == NULL ? 0 : gni_udp_queued(c);
+        return gni_udp_queued(c);
     }
     return gni_out_bytes(c);
 }
@@ -189,10 +189,7 @@ static int closable(const gn_conn *c)
     if (!gni_conn_valid(c)) {
         return GN_EINVAL;
     }
-    if (is_dgram(c)) {
-        return GN_ENOTSUP;
-    }
-    return GN_OK;
+    return gni_conn_is_endpoint(c) ? GN_ENOTSUP : GN_OK;
 }
 
 int gn_conn_close(gn_conn *c)
@@ -229,6 +226,9 @@ int gn_conn_shutdown_write(gn_conn *c)
     int rc = closable(c);
     if (rc != GN_OK) {
         return rc;
+    }
+    if (is_dgram(c)) {
+        return GN_ENOTSUP;
     }
     if (!gni_conn_usable(c)) {
         return GN_ECLOSED;
@@ -273,10 +273,9 @@ int gn_conn_remote_addr(gn_conn *c, gn_addr *out)
     gnp_addr a;
     memset(&a, 0, sizeof a);
     if (is_dgram(c)) {
-        if (c->loop->current != c || c->loop->dgram_peer == NULL) {
+        if (!gni_udp_peer(c, &a)) {
             return GN_ENOTCONN;
         }
-        a = *c->loop->dgram_peer;
     } else if (c->remote_family == GNP_FAMILY_UNIX) {
         if (gnp_sock_peer(&c->sock, &a) != GNP_OK) {
             memset(&a, 0, sizeof a); /* gone already: unnamed, as nearly all are */

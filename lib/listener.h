@@ -4,6 +4,7 @@
 #define GNI_LISTENER_H
 
 #include "../include/gannet.h"
+#include "../platform/atomic.h"
 #include "../platform/poll.h"
 #include "addr.h"
 #include "timer.h"
@@ -33,6 +34,7 @@ typedef struct gni_acceptor {
     uint64_t delay_ns;
     uint64_t starved_since;
     uint64_t logged; /* when its rest was last told */
+    gnp_atomic64 endpoint; /* of datagrams: its handle, from the start on */
     int state;
 } gni_acceptor;
 

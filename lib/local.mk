@@ -61,3 +61,4 @@ libcore_la_SOURCES = \
 	%D%/udp.c \
 	%D%/udp.h \
 	%D%/write_ref.c
+	%D%/udp_api.c

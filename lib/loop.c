@@ -47,6 +47,7 @@ void gni_loop_free(gn_loop *l)
     gni_conntab_free(&l->conns);
     gni_segpool_free(&l->segs);
     gni_ops_free(&l->ops);
+    gni_udp_spares_free(l);
     gnp_free(l->stage.buf, GNI_STAGE_BYTES);
     l->stage.buf = NULL;
     l->magic = 0;
@@ -217,8 +218,8 @@ static void acceptors_close(gn_loop *l)
 static void conn_drain(gn_conn *c, uint64_t deadline_ns)
 {
     const gn_loop *l = c->loop;
-    if ((c->flags & GNI_F_DGRAM) != 0) {
-        gni_udp_close(c);
+    if (gni_conn_is_endpoint(c)) {
+        gni_udp_close(c, 0);
     } else if (c->state == GNI_CONN_OPEN) {
         gni_conn_request_close(c, GN_ESHUTDOWN, deadline_ns > l->now ? deadline_ns - l->now : 0);
     } else if (c->state == GNI_CONN_LINGER && c->t.close_at > deadline_ns) {
@@ -386,7 +387,7 @@ static int acceptors_attach(gn_loop *l)
 {
     for (unsigned i = 0; i < l->acceptor_count; i++) {
         gni_acceptor *a = &l->acceptors[i];
-        int rc = a->listener->datagram ? gni_udp_open(l, &a->sock, a->listener) : gni_acceptor_attach(a);
+        int rc = a->listener->datagram ? gni_udp_open(a) : gni_acceptor_attach(a);
         if (rc != GN_OK) {
             return rc;
         }
@@ -463,8 +464,8 @@ static void conns_end(gn_loop *l)
     uint32_t i = 0;
     gn_conn *c;
     while ((c = gni_conntab_each(&l->conns, &i)) != NULL) {
-        if ((c->flags & GNI_F_DGRAM) != 0) {
-            gni_udp_close(c);
+        if (gni_conn_is_endpoint(c)) {
+            gni_udp_close(c, 1);
         }
     }
     cut_all(l, l->status != GN_OK ? l->status : GN_ESHUTDOWN);

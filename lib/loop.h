@@ -63,7 +63,10 @@ struct gn_loop {
     const unsigned char *lent; /* the bytes lent to that callback */
     size_t lent_len;
     size_t span_len; /* how many of them, at the end, are unread */
-    const gnp_addr *dgram_peer; /* sender of the datagram in hand */
+    const gnp_dgram *dgram; /* the one in hand */
+    gn_conn *dgram_gathering; /* who has a queue that the system was not offered yet */
+    struct gni_dgram_queue *dgram_spares;
+    unsigned dgram_spare_count;
     gn_conn *dirty, **dirty_tail;
     gni_taskq tasks[GNI_PRIORITIES]; /* taken out of the box, not yet run */
     size_t uncharged;   /* bytes of tasks that have run, to be told to the box */

@@ -243,7 +243,7 @@ static void close_run(gni_task *t, int status)
     if (!gni_ask_conn(o, status, &c)) {
         return;
     }
-    if (c == NULL || gn_conn_is_datagram(c)) {
+    if (c == NULL || gni_conn_is_endpoint(c)) {
         gni_ask_finish(o, c == NULL ? GN_ECLOSED : GN_ENOTSUP);
         return;
     }

@@ -8,94 +8,245 @@
 #include "loop.h"
 
 /* Datagrams of one turn and one endpoint. */
-#define TURN_DATAGRAMS 256
+#define TURN_DATAGRAMS 256u
 
 /* What waits to be sent by one endpoint.  64 a system call is where recvmmsg and sendmmsg stop
  * getting cheaper; the bytes hold two datagrams of the largest size. */
 #define QUEUE_DATAGRAMS 64u
 #define QUEUE_BYTES     (128u * 1024u)
 
+/* Queues that a loop keeps for the next burst: the one in use, and some of sockets that had to wait. */
+#define SPARES_MAX 4u
+
 /* The largest payload: 65,535 less the UDP head (RFC 768), over IPv4 less its head too (RFC 791). */
 #define MAX_PAYLOAD_V4 65507u
 #define MAX_PAYLOAD_V6 65527u
 
+/* Of an IP address; the room for Unix paths is not copied. */
+#define PEER_BYTES (offsetof(gnp_addr, u) + sizeof(((gnp_addr *)0)->u.ip))
+
 typedef struct gni_dgram_queue {
-    unsigned first, count; /* out[first .. count) wait */
+    struct gni_dgram_queue *next; /* among the loop's spares */
+    unsigned first, count;        /* out[first .. count) wait */
     size_t used;
     gnp_dgram_out out[QUEUE_DATAGRAMS];
     gnp_addr peer[QUEUE_DATAGRAMS];
     unsigned char data[QUEUE_BYTES];
 } gni_dgram_queue;
 
-int gni_udp_open(gn_loop *l, gnp_sock *s, gni_listener *ln)
-{
-    gn_conn *c = gni_conntab_alloc(&l->conns);
-    if (c == NULL) {
-        return GN_ENOMEM;
-    }
-    c->u.dgrams = gnp_alloc(sizeof *c->u.dgrams);
-    int rc = c->u.dgrams == NULL ? GN_ENOMEM : GN_OK;
-    if (rc == GN_OK) {
-        c->u.dgrams->first = c->u.dgrams->count = 0;
-        c->u.dgrams->used = 0;
-        c->sock = *s;
-        rc = gnp_attach(l->poller, &c->sock, GNP_READ);
-    }
-    if (rc != GN_OK) {
-        gnp_free(c->u.dgrams, sizeof *c->u.dgrams);
-        gni_conntab_release(&l->conns, c);
-        return rc;
-    }
-    s->os = -1; /* the connection has it now */
-    gni_conn_init(c, l, ln->handler, ln->user, NULL);
-    c->listener = (uint16_t)ln->index;
-    c->flags = GNI_F_DGRAM;
-    c->state = GNI_CONN_OPEN;
-    return GN_OK;
-}
+/* ---------------------------------------------------------------- the queue */
 
-static void queue_reset(gni_dgram_queue *q)
+/* The queue of c.  Another endpoint's that was gathering leaves first. */
+static gni_dgram_queue *queue_take(gn_conn *c)
 {
+    gn_loop *l = c->loop;
+    if (c->u.dgram.queue != NULL) {
+        return c->u.dgram.queue;
+    }
+    if (l->dgram_gathering != NULL) {
+        gni_udp_flush(l->dgram_gathering);
+    }
+    gni_dgram_queue *q = l->dgram_spares;
+    if (q != NULL) {
+        l->dgram_spares = q->next;
+        l->dgram_spare_count--;
+    } else {
+        q = gnp_alloc(sizeof *q);
+        if (q == NULL) {
+            return NULL;
+        }
+    }
     q->first = q->count = 0;
     q->used = 0;
+    c->u.dgram.queue = q;
+    l->dgram_gathering = c;
+    return q;
 }
 
-void gni_udp_flush(gn_conn *c)
+static void queue_give(gn_conn *c)
 {
-    gni_dgram_queue *q = c->u.dgrams;
-    if (c->state != GNI_CONN_OPEN || (c->flags & GNI_F_BLOCKED) != 0) {
+    gn_loop *l = c->loop;
+    gni_dgram_queue *q = c->u.dgram.queue;
+    c->u.dgram.queue = NULL;
+    if (l->dgram_gathering == c) {
+        l->dgram_gathering = NULL;
+    }
+    if (l->dgram_spare_count == SPARES_MAX) {
+        gnp_free(q, sizeof *q);
         return;
     }
-    while (q->first < q->count) {
-        unsigned sent = 0;
-        int rc = gnp_sendto(c->loop->poller, &c->sock, q->out + q->first, q->count - q->first, &sent);
-        q->first += sent;
-        if (rc == GNP_AGAIN) {
-            c->flags |= GNI_F_BLOCKED;
-            return;
-        }
-        if (rc != GNP_OK) { /* about that one datagram: it is lost, as datagrams may be */
-            gni_log(GN_LOG_DEBUG, "a datagram was not sent: %s", gn_strerror(rc));
-            q->first++;
-        }
+    q->next = l->dgram_spares;
+    l->dgram_spares = q;
+    l->dgram_spare_count++;
+}
+
+void gni_udp_forget(gn_conn *c)
+{
+    if (c->u.dgram.queue != NULL) {
+        queue_give(c);
     }
-    queue_reset(q);
+}
+
+void gni_udp_spares_free(gn_loop *l)
+{
+    gni_dgram_queue *q;
+    while ((q = l->dgram_spares) != NULL) {
+        l->dgram_spares = q->next;
+        gnp_free(q, sizeof *q);
+    }
+    l->dgram_spare_count = 0;
 }
 
 size_t gni_udp_queued(const gn_conn *c)
 {
-    const gni_dgram_queue *q = c->u.dgrams;
+    const gni_dgram_queue *q = c->u.dgram.queue;
     size_t n = 0;
-    for (unsigned i = q->first; i < q->count; i++) {
+    for (unsigned i = q == NULL ? 0 : q->first; q != NULL && i < q->count; i++) {
         n += q->out[i].len;
     }
     return n;
 }
 
-static int queue_has_room(const gni_dgram_queue *q, size_t n)
+/* --------------------------------------------------------------- sending */
+
+static void touch(gn_conn *c)
 {
-    return q->count < QUEUE_DATAGRAMS && n <= QUEUE_BYTES - q->used;
+    if (c->idle_ticks != 0) {
+        c->active = gni_ticks(c->loop->now);
+    }
 }
+
+static void count_sent(gn_conn *c, const gnp_dgram_out *out, unsigned count)
+{
+    gni_stats *s = &c->loop->stats;
+    uint64_t datagrams = 0, bytes = 0;
+    for (unsigned i = 0; i < count; i++) {
+        bytes += out[i].len;
+        datagrams += out[i].segment == 0 ? 1 : (out[i].len + out[i].segment - 1) / out[i].segment;
+    }
+    gni_count(&s->writes, 1);
+    gni_count(&s->datagrams_out, datagrams);
+    gni_count(&s->bytes_out, bytes);
+    touch(c);
+}
+
+/* Told when no callback runs: of several errors the last. */
+static void error_note(gn_conn *c, int error, int os_error)
+{
+    c->u.dgram.error = (int16_t)error;
+    c->os_error = os_error;
+    gni_conn_mark_dirty(c);
+}
+
+/* About one datagram: it is lost, as datagrams may be. */
+static void lost(gn_conn *c, int error)
+{
+    int os_error = gnp_os_error();
+    gni_count(&c->loop->stats.datagrams_lost, 1);
+    gni_log(GN_LOG_DEBUG, "a datagram was not sent: %s", gn_strerror(error));
+    error_note(c, error, os_error);
+}
+
+/* The train does without its first n datagrams; 1 when it is over. */
+static int train_shorten(gnp_dgram_out *train, unsigned n)
+{
+    size_t gone = n * train->segment;
+    if (gone >= train->len) {
+        return 1;
+    }
+    train->data = (const unsigned char *)train->data + gone;
+    train->len -= gone;
+    return 0;
+}
+
+/* Sends a train one by one, which the system does not cut.  GNP_OK when nothing of it is left. */
+static int train_send(gn_conn *c, gnp_dgram_out *train)
+{
+    gnp_dgram_out part[GNP_SEGMENTS_MAX];
+    unsigned count = 0;
+    for (size_t at = 0; at < train->len; at += train->segment) {
+        part[count].data = (const unsigned char *)train->data + at;
+        part[count].len = train->len - at < train->segment ? train->len - at : train->segment;
+        part[count].peer = train->peer;
+        part[count].segment = 0;
+        count++;
+    }
+    for (unsigned i = 0; i < count;) {
+        unsigned sent = 0;
+        int rc = gnp_sendto(c->loop->poller, &c->sock, part + i, count - i, &sent);
+        count_sent(c, part + i, sent);
+        i += sent;
+        if (rc == GNP_AGAIN) {
+            (void)train_shorten(train, i);
+            return rc;
+        }
+        if (rc != GNP_OK) {
+            lost(c, rc);
+            i++;
+        }
+    }
+    return GNP_OK;
+}
+
+/* ENOTSUP: no such thing; EIO: the route's device has no checksums of its own (udp_send_skb of Linux).
+ * Both are so for all of them.  EINVAL, EMSGSIZE: the segment is longer than the route takes unfragmented. */
+static int train_failed(gn_conn *c, int rc)
+{
+    if (rc == GNP_ENOTSUP || rc == GNP_EIO) {
+        c->u.dgram.cut = 1;
+    }
+    return rc == GNP_ENOTSUP || rc == GNP_EIO || rc == GNP_EINVAL || rc == GNP_EMSGSIZE;
+}
+
+/* One system call or one train.  GNP_OK, GNP_AGAIN, or an error about the datagram that is now first. */
+static int queue_send(gn_conn *c, gni_dgram_queue *q)
+{
+    unsigned n = 0;
+    unsigned sent = 0;
+    while (q->first + n < q->count && !(c->u.dgram.cut && q->out[q->first + n].segment > 0)) {
+        n++;
+    }
+    int rc = GNP_OK;
+    if (n > 0) {
+        rc = gnp_sendto(c->loop->poller, &c->sock, q->out + q->first, n, &sent);
+        count_sent(c, q->out + q->first, sent);
+        q->first += sent;
+        if (rc == GNP_OK || rc == GNP_AGAIN || q->out[q->first].segment == 0 || !train_failed(c, rc)) {
+            return rc;
+        }
+    }
+    rc = train_send(c, &q->out[q->first]);
+    q->first += rc == GNP_OK;
+    return rc;
+}
+
+void gni_udp_flush(gn_conn *c)
+{
+    gni_dgram_queue *q = c->u.dgram.queue;
+    if (q == NULL || (c->flags & GNI_F_BLOCKED) != 0) {
+        return;
+    }
+    while (q->first < q->count) { /* each turn sends or drops at least one, or ends */
+        int rc = queue_send(c, q);
+        if (rc == GNP_AGAIN) {
+            c->flags |= GNI_F_BLOCKED | GNI_F_QUEUED;
+            if (c->loop->dgram_gathering == c) {
+                c->loop->dgram_gathering = NULL;
+            }
+            return;
+        }
+        if (rc != GNP_OK) {
+            lost(c, rc);
+            q->first++;
+        }
+    }
+    queue_give(c);
+    if ((c->flags & GNI_F_QUEUED) != 0) {
+        gni_conn_mark_dirty(c); /* on_drained is owed */
+    }
+}
+
+/* --------------------------------------------------------------- queueing */
 
 /* An IPv6 endpoint for every address reaches IPv4 peers too; the platform maps them (RFC 4291 2.5.5.2). */
 static int family_fits(const gn_conn *c, const gnp_addr *to)
@@ -105,14 +256,76 @@ static int family_fits(const gn_conn *c, const gnp_addr *to)
     return to->family == ln->addr.family || (both && to->family == GNP_FAMILY_IPV4);
 }
 
-int gni_udp_send(gn_conn *c, const gnp_addr *to, const gn_iov *iov, unsigned count)
+static int same_peer(const gn_conn *c, const gnp_addr *to)
 {
-    gni_dgram_queue *q = c->u.dgrams;
-    if (!family_fits(c, to)) {
+    size_t n = to->family == GNP_FAMILY_IPV4 ? 4 : 16;
+    return to->family == c->remote_family && to->port == c->remote_port && to->scope == c->remote_scope &&
+           memcmp(to->u.ip, c->remote_ip, n) == 0;
+}
+
+/* Sockets differ in what they do with an address on a connected one (Linux takes it, BSD says EISCONN): here
+ * only the peer's own is good.  *max is the longest payload. */
+static int destination_check(const gn_conn *c, const gnp_addr **to, size_t *max)
+{
+    int family = *to != NULL ? (*to)->family : c->remote_family;
+    *max = family == GNP_FAMILY_IPV4 ? MAX_PAYLOAD_V4 : MAX_PAYLOAD_V6;
+    if (gni_conn_is_endpoint(c)) {
+        return *to == NULL ? GN_ENOTCONN : family_fits(c, *to) ? GN_OK : GN_EINVAL;
+    }
+    if (*to != NULL && !same_peer(c, *to)) {
         return GN_EINVAL;
     }
-    size_t max = to->family == GNP_FAMILY_IPV4 ? MAX_PAYLOAD_V4 : MAX_PAYLOAD_V6;
+    *to = NULL;
+    return GN_OK;
+}
+
+static int queue_has_room(const gni_dgram_queue *q, unsigned count, size_t n)
+{
+    return count <= QUEUE_DATAGRAMS - q->count && n <= QUEUE_BYTES - q->used;
+}
+
+/* A queue with room for so much. */
+static int queue_room(gn_conn *c, unsigned count, size_t n, gni_dgram_queue **out)
+{
+    *out = queue_take(c);
+    if (*out != NULL && !queue_has_room(*out, count, n)) {
+        gni_udp_flush(c);
+        *out = queue_take(c); /* the flush may have given it back */
+    }
+    if (*out == NULL) {
+        return GN_ENOMEM;
+    }
+    if (queue_has_room(*out, count, n)) {
+        return GN_OK;
+    }
+    c->flags |= GNI_F_QUEUED;
+    return GN_EAGAIN;
+}
+
+/* Adds one entry whose bytes stand behind those in use already. */
+static void queue_push(gni_dgram_queue *q, const gnp_addr *to, size_t n, size_t segment)
+{
+    gnp_dgram_out *out = &q->out[q->count];
+    out->data = q->data + q->used;
+    out->len = n;
+    out->segment = segment;
+    out->peer = NULL;
+    if (to != NULL) {
+        memcpy(&q->peer[q->count], to, PEER_BYTES);
+        out->peer = &q->peer[q->count];
+    }
+    q->used += n;
+    q->count++;
+}
+
+int gni_udp_send(gn_conn *c, const gnp_addr *to, const gn_iov *iov, unsigned count)
+{
+    size_t max;
     size_t total = 0;
+    int rc = destination_check(c, &to, &max);
+    if (rc != GN_OK) {
+        return rc;
+    }
     for (unsigned i = 0; i < count; i++) {
         if (iov[i].base == NULL && iov[i].len > 0) {
             return GN_EINVAL;
@@ -122,83 +335,253 @@ int gni_udp_send(gn_conn *c, const gnp_addr *to, const gn_iov *iov, unsigned cou
         }
         total += iov[i].len;
     }
-    if (!queue_has_room(q, total)) {
-        gni_udp_flush(c);
-        if (!queue_has_room(q, total)) {
-            return GN_EAGAIN;
-        }
+    gni_dgram_queue *q;
+    rc = queue_room(c, 1, total, &q);
+    if (rc != GN_OK) {
+        return rc;
     }
-    unsigned char *data = q->data + q->used;
+    unsigned char *at = q->data + q->used;
     for (unsigned i = 0; i < count; i++) {
         if (iov[i].len > 0) {
-            memcpy(q->data + q->used, iov[i].base, iov[i].len);
-            q->used += iov[i].len;
+            memcpy(at, iov[i].base, iov[i].len);
+            at += iov[i].len;
         }
     }
-    q->peer[q->count] = *to;
-    q->out[q->count].data = data;
-    q->out[q->count].len = total;
-    q->out[q->count].peer = &q->peer[q->count];
-    q->out[q->count].segment = 0;
-    q->count++;
+    queue_push(q, to, total, 0);
     gni_conn_mark_dirty(c);
     return GN_OK;
 }
 
-static void datagram(gn_conn *c, const gnp_dgram *d)
+int gni_udp_send_segments(gn_conn *c, const gnp_addr *to, const void *data, size_t n, size_t segment)
+{
+    size_t max;
+    int rc = destination_check(c, &to, &max);
+    if (rc != GN_OK) {
+        return rc;
+    }
+    if (segment > max || n > QUEUE_BYTES) {
+        return GN_EMSGSIZE;
+    }
+    size_t train = max / segment < GNP_SEGMENTS_MAX ? max / segment * segment : GNP_SEGMENTS_MAX * segment;
+    size_t trains = (n + train - 1) / train;
+    if (trains > QUEUE_DATAGRAMS) {
+        return GN_EMSGSIZE;
+    }
+    gni_dgram_queue *q;
+    rc = queue_room(c, (unsigned)trains, n, &q);
+    if (rc != GN_OK) {
+        return rc;
+    }
+    memcpy(q->data + q->used, data, n);
+    while (n > 0) {
+        size_t part = n < train ? n : train;
+        queue_push(q, to, part, part > segment ? segment : 0);
+        n -= part;
+    }
+    gni_conn_mark_dirty(c);
+    return GN_OK;
+}
+
+/* -------------------------------------------------------------- receiving */
+
+int gni_udp_peer(const gn_conn *c, gnp_addr *out)
+{
+    const gn_loop *l = c->loop;
+    memset(out, 0, sizeof *out);
+    if (!gni_conn_is_endpoint(c)) {
+        out->family = c->remote_family;
+        out->port = c->remote_port;
+        out->scope = c->remote_scope;
+        memcpy(out->u.ip, c->remote_ip, sizeof c->remote_ip);
+        return 1;
+    }
+    if (l->current != c || l->dgram == NULL) {
+        return 0;
+    }
+    memcpy(out, l->dgram->peer, PEER_BYTES);
+    return 1;
+}
+
+static void datagram(gn_conn *c, const gnp_dgram *d, const void *data, size_t n)
 {
     gn_loop *l = c->loop;
     const gn_handler *h = c->handler;
     gn_action action = GN_NONE;
-    l->current = c;
-    l->lent = d->data;
-    l->span_len = l->lent_len = d->len;
-    l->dgram_peer = d->peer;
+    gni_conn_callback_begin(c, data, n);
+    l->dgram = d;
     if (h->on_traffic != NULL) {
         action = h->on_traffic(c, c->user);
     }
-    l->current = NULL;
-    l->span_len = l->lent_len = 0;
-    l->dgram_peer = NULL;
+    l->dgram = NULL;
+    gni_conn_callback_end(c);
     gni_conn_action(c, action);
+}
+
+/* All that one gnp_recvfrom has lent, a train piece by piece.  How many datagrams. */
+static unsigned received(gn_conn *c, gnp_dgram *d)
+{
+    gni_stats *s = &c->loop->stats;
+    size_t step = d->segment > 0 && d->segment < d->len ? d->segment : d->len;
+    const unsigned char *data = d->data;
+    size_t left = d->len;
+    unsigned n = 0;
+    int truncated = d->truncated;
+    gni_count(&s->bytes_in, d->len);
+    gni_count(&s->datagrams_lost, truncated != 0);
+    do {
+        size_t now = left < step ? left : step;
+        d->truncated = truncated && now == left; /* the end of a train is the end of its last */
+        if (c->state == GNI_CONN_OPEN) { /* a callback may have closed it */
+            datagram(c, d, data, now);
+        }
+        data += now;
+        left -= now;
+        n++;
+    } while (left > 0);
+    gni_count(&s->datagrams_in, n);
+    return n;
+}
+
+static void readable(gn_conn *c)
+{
+    gn_loop *l = c->loop;
+    unsigned n = 0;
+    while (n < TURN_DATAGRAMS && c->state != GNI_CONN_DEAD && (c->flags & GNI_F_REST) == 0) {
+        gnp_dgram d;
+        int rc = gnp_recvfrom(l->poller, &c->sock, &d);
+        if (rc == GNP_OK) {
+            n += received(c, &d);
+            gnp_recv_done(l->poller, &c->sock);
+            continue;
+        }
+        if (rc != GNP_AGAIN) { /* an answer to an earlier send (ICMP): nothing that ends it */
+            error_note(c, rc, gnp_os_error());
+        }
+        break;
+    }
+    if (n > 0) {
+        gni_count(&l->stats.reads, 1);
+        touch(c);
+    }
 }
 
 void gni_udp_event(gn_conn *c, const gnp_event *ev)
 {
-    gn_loop *l = c->loop;
     if ((ev->what & GNP_EV_CLOSED) != 0) {
         c->flags &= ~(uint32_t)GNI_F_INFLIGHT;
         gni_conn_mark_dirty(c); /* the list gives the slot back */
         return;
     }
-    if (c->state != GNI_CONN_OPEN) {
+    if (c->state != GNI_CONN_OPEN && c->state != GNI_CONN_CLOSING) {
         return;
     }
     if ((ev->what & GNP_EV_WRITABLE) != 0) {
         c->flags &= ~(uint32_t)GNI_F_BLOCKED;
     }
-    for (int i = 0; i < TURN_DATAGRAMS && (ev->what & GNP_EV_READABLE) != 0; i++) {
-        gnp_dgram d;
-        int rc = gnp_recvfrom(l->poller, &c->sock, &d);
-        if (rc == GNP_OK) {
-            datagram(c, &d);
-            gnp_recv_done(l->poller, &c->sock);
-        } else if (rc == GNP_AGAIN) {
-            break;
-        } /* else an answer to an earlier send (ICMP): nothing that ends the endpoint */
+    if ((ev->what & GNP_EV_READABLE) != 0) {
+        readable(c);
     }
-    gni_udp_flush(c);
+    gni_conn_settle(c);
 }
 
-void gni_udp_close(gn_conn *c)
+/* ------------------------------------------------------------ the end of a turn */
+
+static void tell_error(gn_conn *c)
+{
+    const gn_handler *h = c->handler;
+    int error = c->u.dgram.error;
+    c->u.dgram.error = GN_OK;
+    if (h->on_error != NULL) {
+        gni_conn_callback_begin(c, NULL, 0);
+        h->on_error(c, error, c->user);
+        gni_conn_callback_end(c);
+        gni_conn_mark_dirty(c); /* what it wrote leaves in the next turn, and errors of that one come then */
+    }
+}
+
+static void tell_drained(gn_conn *c)
+{
+    const gn_handler *h = c->handler;
+    c->flags &= ~(uint32_t)GNI_F_QUEUED;
+    if (h->on_drained != NULL) {
+        gni_conn_callback_begin(c, NULL, 0);
+        gn_action action = h->on_drained(c, c->user);
+        gni_conn_callback_end(c);
+        gni_conn_action(c, action);
+        gni_conn_mark_dirty(c);
+    }
+}
+
+int gni_udp_settle(gn_conn *c)
+{
+    gni_udp_flush(c);
+    if (c->u.dgram.error != GN_OK && c->state == GNI_CONN_OPEN) {
+        tell_error(c);
+    }
+    if ((c->flags & GNI_F_QUEUED) != 0 && c->u.dgram.queue == NULL && c->state == GNI_CONN_OPEN) {
+        tell_drained(c);
+    }
+    if ((c->flags & (GNI_F_FAILED | GNI_F_RESET)) != 0) {
+        return 1;
+    }
+    return c->state == GNI_CONN_CLOSING && c->u.dgram.queue == NULL;
+}
+
+/* -------------------------------------------------------------- begin and end */
+
+int gni_udp_open(gni_acceptor *a)
+{
+    gn_loop *l = a->loop;
+    gni_listener *ln = a->listener;
+    gn_conn *c = gni_conntab_alloc(&l->conns);
+    if (c == NULL) {
+        return GN_ENOMEM;
+    }
+    c->sock = a->sock;
+    int rc = gnp_attach(l->poller, &c->sock, GNP_READ);
+    if (rc != GN_OK) {
+        gni_conntab_release(&l->conns, c);
+        return rc;
+    }
+    a->sock.os = -1; /* the connection has it now */
+    gni_conn_init(c, l, ln->handler, ln->user, NULL);
+    c->listener = (uint16_t)ln->index;
+    c->flags = GNI_F_DGRAM;
+    c->state = GNI_CONN_OPEN;
+    gnp_store64(&a->endpoint, gn_conn_handle(c));
+    return GN_OK;
+}
+
+int gni_udp_pause(gni_acceptor *a, int pause)
+{
+    gn_conn *c = gn_conn_from_handle(gnp_load64(&a->endpoint));
+    if (c == NULL || c->state != GNI_CONN_OPEN) {
+        return GN_ECLOSED;
+    }
+    c->flags = pause ? c->flags | GNI_F_REST : c->flags & ~(uint32_t)GNI_F_REST;
+    gni_conn_mark_dirty(c);
+    return GN_OK;
+}
+
+int gni_udp_dialed(gn_conn *c)
+{
+    memset(&c->u, 0, sizeof c->u);
+    c->flags |= GNI_F_DGRAM | GNI_F_DIALED;
+    return GN_OK;
+}
+
+void gni_udp_close(gn_conn *c, int now)
 {
     gn_loop *l = c->loop;
-    if (c->state != GNI_CONN_OPEN) {
+    if (c->state != GNI_CONN_OPEN && c->state != GNI_CONN_CLOSING) {
         return;
     }
     gni_udp_flush(c);
-    gnp_free(c->u.dgrams, sizeof *c->u.dgrams);
-    c->u.dgrams = NULL;
+    if (!now && c->u.dgram.queue != NULL) {
+        c->state = GNI_CONN_CLOSING; /* what the system takes only now still leaves */
+        return;
+    }
+    gni_udp_forget(c);
     c->state = GNI_CONN_DEAD;
     gni_conntab_retire(&l->conns, c);
     if (gnp_close(l->poller, &c->sock, 0) == GNP_INFLIGHT) {

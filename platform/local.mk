@@ -13,6 +13,9 @@ platform_posix = \
 	%D%/posix/descriptor.c \
 	%D%/posix/err.c \
 	%D%/posix/interface.c \
+	%D%/posix/dgram.h \
+	%D%/posix/err.c \
+	%D%/posix/group.c \
 	%D%/posix/native.h \
 	%D%/posix/poll.c \
 	%D%/posix/poll.h \
@@ -36,6 +39,7 @@ platform_linux = \
 	%D%/linux/cgroup.c \
 	%D%/linux/cgroup.h \
 	%D%/linux/cpu.c \
+	%D%/linux/dgram.c \
 	%D%/linux/epoll.c \
 	%D%/linux/epoll.h \
 	%D%/linux/epoll_edge.c \
@@ -75,6 +79,7 @@ libplatform_plain_la_SOURCES = \
 	%D%/linux/epoll_wait1.c \
 	%D%/posix/accept_plain.c \
 	%D%/posix/backends.c \
+	%D%/posix/dgram_plain.c \
 	%D%/posix/mmsg_plain.c \
 	%D%/posix/plain.c \
 	%D%/posix/wake_pipe.c

@@ -125,7 +125,7 @@ typedef struct gnp_dgram {
     const void *data;
     size_t len;
     const gnp_addr *peer; /* lent like data */
-    int truncated;        /* 1: longer than dgram_size; the rest is lost */
+    int truncated;        /* 1: longer than dgram_size (or the train was); the rest is lost */
     size_t segment;       /* with GNP_OPT_GRO: data is a train of datagrams of this size, the last may be
                              shorter; 0: it is one */
     const gnp_addr *local;/* with GNP_OPT_PACKET_INFO: where it was sent to, port 0; else NULL */

@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <netinet/udp.h>
 #include <sys/socket.h>
 
 #define TCP_LISTENER (PX_LISTENER | PX_IP)
@@ -29,6 +30,8 @@ const gnp_px_opt gnp_px_os_opts[] = {
     { GNP_OPT_PRIORITY, PX_ANY, 0, INT_MAX, SOL_SOCKET, SO_PRIORITY, 0, 0 },
     { GNP_OPT_MARK, PX_ANY, 0, UINT_MAX, SOL_SOCKET, SO_MARK, 0, 0 },
     { GNP_OPT_INCOMING_CPU, PX_ANY | PX_READ_ONLY, 0, INT_MAX, SOL_SOCKET, SO_INCOMING_CPU, 0, 0 },
+    { GNP_OPT_PACKET_INFO, PX_UDP, 0, 1, IPPROTO_IP, IP_PKTINFO, IPPROTO_IPV6, IPV6_RECVPKTINFO },
+    { GNP_OPT_GRO, PX_UDP, 0, 1, IPPROTO_UDP, UDP_GRO, 0, 0 },
     { 0, 0, 0, 0, 0, 0, 0, 0 }
 };
 

@@ -6,6 +6,7 @@
  * the batch waits in the poller for the next socket.  So there are no more batches than
  * sockets which the core left with unread datagrams, one as a rule.
  */
+#include "dgram.h"
 #include "native.h"
 #include "posix.h"
 #include "../mem.h"
@@ -19,9 +20,11 @@ struct gnp_px_batch {
     unsigned next_out;  /* the next one to be handed out */
     unsigned count;     /* how many were received */
     gnp_addr peer;      /* of the one that is lent */
+    gnp_addr local;
     struct mmsghdr *hdr;
     struct iovec *iov;
     gnp_native *from;
+    gnp_px_control *control;
     unsigned char *data;
 };
 
@@ -34,9 +37,16 @@ static size_t stride_of(size_t dgram_size)
 
 static size_t batch_bytes(const gnp_px *p)
 {
-    size_t each = sizeof(struct mmsghdr) + sizeof(struct iovec) + sizeof(gnp_native);
+    size_t each = sizeof(struct mmsghdr) + sizeof(struct iovec) + sizeof(gnp_px_control) + sizeof(gnp_native);
 
     return sizeof(gnp_px_batch) + p->dgram_batch * (each + stride_of(p->dgram_size)) + 64;
+}
+
+/* What the kernel overwrites with each datagram. */
+static void header_reset(struct msghdr *m)
+{
+    m->msg_namelen = sizeof(gnp_native);
+    m->msg_controllen = sizeof(gnp_px_control);
 }
 
 static gnp_px_batch *make(const gnp_px *p)
@@ -49,7 +59,8 @@ static gnp_px_batch *make(const gnp_px *p)
     memset(b, 0, sizeof(*b));
     b->hdr = (struct mmsghdr *)(void *)(b + 1);
     b->iov = (struct iovec *)(void *)(b->hdr + n);
-    b->from = (gnp_native *)(void *)(b->iov + n);
+    b->control = (gnp_px_control *)(void *)(b->iov + n);
+    b->from = (gnp_native *)(void *)(b->control + n);
     b->data = (unsigned char *)(b->from + n);
     b->data += (64 - (uintptr_t)b->data % 64) % 64;
     memset(b->hdr, 0, n * sizeof(*b->hdr));
@@ -59,7 +70,8 @@ static gnp_px_batch *make(const gnp_px *p)
         b->hdr[i].msg_hdr.msg_iov = &b->iov[i];
         b->hdr[i].msg_hdr.msg_iovlen = 1;
         b->hdr[i].msg_hdr.msg_name = &b->from[i];
-        b->hdr[i].msg_hdr.msg_namelen = sizeof(b->from[i]);
+        b->hdr[i].msg_hdr.msg_control = &b->control[i];
+        header_reset(&b->hdr[i].msg_hdr);
     }
     return b;
 }
@@ -79,7 +91,7 @@ void gnp_px_dgram_drop(gnp_px *p, gnp_px_batch **held)
     gnp_px_batch *b = *held;
 
     for (; b->next_out < b->count; b->next_out++) /* what the kernel wrote into those never handed out */
-        b->hdr[b->next_out].msg_hdr.msg_namelen = sizeof(b->from[0]);
+        header_reset(&b->hdr[b->next_out].msg_hdr);
     b->next = p->batches;
     p->batches = b;
     *held = NULL;
@@ -135,7 +147,12 @@ int gnp_px_recvfrom(gnp_px *p, gnp_sock *s, gnp_px_batch **held, gnp_dgram *out)
     }
     h = &b->hdr[b->next_out];
     gnp_px_from_native(&b->from[b->next_out], (unsigned)h->msg_hdr.msg_namelen, &b->peer);
-    h->msg_hdr.msg_namelen = sizeof(b->from[0]);
+    out->segment = 0;
+    out->local = NULL;
+    out->interface_index = 0;
+    if (h->msg_hdr.msg_controllen > 0)
+        gnp_px_control_read(&h->msg_hdr, out, &b->local);
+    header_reset(&h->msg_hdr);
     out->data = b->iov[b->next_out].iov_base;
     out->len = h->msg_len;
     out->truncated = (h->msg_hdr.msg_flags & MSG_TRUNC) != 0;
@@ -155,7 +172,23 @@ void gnp_px_dgram_done(gnp_px *p, gnp_sock *s, gnp_px_batch **held)
         s->state &= ~(uint32_t)(PX_DRY | PX_CAN_READ);
 }
 
-#define SEND_BATCH 64u /* 9 KiB of stack; the cost of the call itself is spread thin by then */
+#define SEND_BATCH 64u /* 15 KiB of stack; the cost of the call itself is spread thin by then */
+
+/* Fills in one header of a call. */
+static int header_set(const gnp_sock *s, const gnp_dgram_out *out, struct msghdr *m, gnp_native *to,
+                      gnp_px_control_out *control)
+{
+    if (out->segment > 0 && out->segment < out->len) {
+        int r = gnp_px_control_segment(m, control, out->segment);
+        if (r != GNP_OK)
+            return r;
+    }
+    if (out->peer == NULL)
+        return GNP_OK;
+    m->msg_name = to;
+    m->msg_namelen = gnp_px_to_native(out->peer, s->family, to);
+    return m->msg_namelen != 0 ? GNP_OK : gnp_px_fail(EINVAL);
+}
 
 /* One system call for count <= SEND_BATCH datagrams.  How many left, or an error. */
 static int send_some(gnp_sock *s, const gnp_dgram_out *out, unsigned count)
@@ -163,6 +196,7 @@ static int send_some(gnp_sock *s, const gnp_dgram_out *out, unsigned count)
     struct mmsghdr hdr[SEND_BATCH];
     struct iovec iov[SEND_BATCH];
     gnp_native to[SEND_BATCH];
+    gnp_px_control_out control[SEND_BATCH];
     unsigned i;
     int n;
 
@@ -172,15 +206,11 @@ static int send_some(gnp_sock *s, const gnp_dgram_out *out, unsigned count)
         memset(&hdr[i], 0, sizeof(hdr[i]));
         hdr[i].msg_hdr.msg_iov = &iov[i];
         hdr[i].msg_hdr.msg_iovlen = 1;
-        if (out[i].peer == NULL)
-            continue;
-        hdr[i].msg_hdr.msg_name = &to[i];
-        hdr[i].msg_hdr.msg_namelen = gnp_px_to_native(out[i].peer, s->family, &to[i]);
-        if (hdr[i].msg_hdr.msg_namelen == 0) { /* those before it go, the next call tells of it */
-            if (i == 0)
-                return gnp_px_fail(EINVAL);
-            count = i;
-        }
+        n = header_set(s, &out[i], &hdr[i].msg_hdr, &to[i], &control[i]);
+        if (n != GNP_OK && i == 0)
+            return n;
+        if (n != GNP_OK)
+            count = i; /* those before it go, the next call tells of it */
     }
     do {
         n = sendmmsg((int)s->os, hdr, count, MSG_NOSIGNAL);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Datagrams one by one, where there is no recvmmsg.  The batch is a single buffer, one per poller. */
+#include "dgram.h"
 #include "native.h"
 #include "posix.h"
 #include "../mem.h"
@@ -9,7 +10,7 @@
 #include <sys/socket.h>
 
 struct gnp_px_batch {
-    gnp_addr peer;
+    gnp_addr peer, local;
     size_t size;
     unsigned char data[];
 };
@@ -30,6 +31,7 @@ int gnp_px_recvfrom(gnp_px *p, gnp_sock *s, gnp_px_batch **held, gnp_dgram *out)
     struct iovec v;
     struct msghdr m;
     gnp_native from;
+    gnp_px_control control;
     ssize_t r;
 
     (void)held;
@@ -45,6 +47,8 @@ int gnp_px_recvfrom(gnp_px *p, gnp_sock *s, gnp_px_batch **held, gnp_dgram *out)
     m.msg_iovlen = 1;
     m.msg_name = &from;
     m.msg_namelen = sizeof(from);
+    m.msg_control = &control;
+    m.msg_controllen = sizeof(control);
     do {
         r = recvmsg((int)s->os, &m, 0);
     } while (r < 0 && errno == EINTR);
@@ -59,6 +63,11 @@ int gnp_px_recvfrom(gnp_px *p, gnp_sock *s, gnp_px_batch **held, gnp_dgram *out)
     out->len = (size_t)r;
     out->truncated = (m.msg_flags & MSG_TRUNC) != 0;
     out->peer = &b->peer;
+    out->segment = 0;
+    out->local = NULL;
+    out->interface_index = 0;
+    if (m.msg_controllen > 0)
+        gnp_px_control_read(&m, out, &b->local);
     return GNP_OK;
 }
 
@@ -85,13 +94,27 @@ void gnp_px_dgram_fini(gnp_px *p)
 static int send_one(gnp_sock *s, const gnp_dgram_out *out)
 {
     gnp_native to;
-    unsigned len = 0;
+    gnp_px_control_out control;
+    struct iovec v = { (void *)(uintptr_t)out->data, out->len };
+    struct msghdr m;
     ssize_t r;
 
-    if (out->peer != NULL && (len = gnp_px_to_native(out->peer, s->family, &to)) == 0)
-        return gnp_px_fail(EINVAL);
+    memset(&m, 0, sizeof(m));
+    m.msg_iov = &v;
+    m.msg_iovlen = 1;
+    if (out->peer != NULL) {
+        m.msg_name = &to;
+        m.msg_namelen = gnp_px_to_native(out->peer, s->family, &to);
+        if (m.msg_namelen == 0)
+            return gnp_px_fail(EINVAL);
+    }
+    if (out->segment > 0 && out->segment < out->len) {
+        int code = gnp_px_control_segment(&m, &control, out->segment);
+        if (code != GNP_OK)
+            return code;
+    }
     do {
-        r = sendto((int)s->os, out->data, out->len, MSG_NOSIGNAL, len != 0 ? &to.sa : NULL, len);
+        r = sendmsg((int)s->os, &m, MSG_NOSIGNAL);
     } while (r < 0 && errno == EINTR);
     return r >= 0 ? GNP_OK : gnp_px_fail(errno);
 }

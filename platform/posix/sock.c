@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Detached sockets: made, bound, listening. */
+#include "dgram.h"
 #include "native.h"
 #include "posix.h"
 #include "sock_posix.h"
@@ -24,7 +25,8 @@ static int set_options(int fd, int family, int kind, const gnp_sock_opts *o)
 {
     int ip = family != GNP_FAMILY_UNIX;
 
-    /* Not for datagrams: they have no TIME_WAIT, and on Linux it would let two servers take one port. */
+    /* Not for datagrams, but for groups, see gnp_dgram_open: they have no TIME_WAIT, and on Linux it would
+     * let two servers take one port. */
     if (ip && kind != GNP_DGRAM && o->reuseaddr && set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1) != 0)
         return gnp_px_fail(errno);
     if (ip && o->reuseport == GNP_SHARED && gnp_px_os_reuseport(fd) != 0)
@@ -164,6 +166,9 @@ int gnp_dgram_open(gnp_sock *out, const gnp_addr *a, const gnp_sock_opts *o)
     r = gnp_px_socket(out, a->family, GNP_DGRAM, o);
     if (r != GNP_OK)
         return r;
+    /* Of a group everybody who has bound it gets a copy, if all of them allow it. */
+    if (o != NULL && o->reuseaddr && gnp_px_is_group(a) && set_int((int)out->os, SOL_SOCKET, SO_REUSEADDR, 1) != 0)
+        return give_up(out, gnp_px_fail(errno));
     r = bind_ip(out, a, o);
     return r == GNP_OK ? GNP_OK : give_up(out, r);
 }
