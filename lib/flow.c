@@ -15,9 +15,16 @@ static int stream_usable(const gn_conn *c)
     return gni_conn_usable(c) ? GN_OK : GN_ECLOSED;
 }
 
-int gn_conn_pause(gn_conn *c)
+/* Reading can be paused on datagrams too; there is nothing buffered to be told about afterwards. */
+static int pausable(const gn_conn *c)
 {
     int rc = stream_usable(c);
+    return rc == GN_ENOTSUP && gni_conn_usable(c) ? GN_OK : rc;
+}
+
+int gn_conn_pause(gn_conn *c)
+{
+    int rc = pausable(c);
     if (rc == GN_OK) {
         c->flags |= GNI_F_REST;
         gni_conn_mark_dirty(c);
@@ -27,10 +34,10 @@ int gn_conn_pause(gn_conn *c)
 
 int gn_conn_resume(gn_conn *c)
 {
-    int rc = stream_usable(c);
+    int rc = pausable(c);
     if (rc == GN_OK && (c->flags & GNI_F_REST) != 0) {
         c->flags &= ~(uint32_t)GNI_F_REST;
-        if (gn_conn_inbound(c) > 0) {
+        if (gn_conn_inbound(c) > 0 && (c->flags & GNI_F_DGRAM) == 0) {
             c->flags |= GNI_F_AGAIN;
         }
         gni_conn_mark_dirty(c);
