@@ -102,6 +102,7 @@ int gn_engine_create(gn_engine **out, const gn_handler *handler, void *user, con
         return GN_EINVAL;
     }
     *out = NULL;
+    gni_log_setup();
     gni_engines_add();
     gn_engine *e = gnp_zalloc(sizeof *e);
     int rc = e == NULL ? GN_ENOMEM : engine_init(e, handler, user, options);

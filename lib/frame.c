@@ -48,7 +48,8 @@ int gn_scan_line(const void *p, size_t n, size_t max, gn_frame *out, size_t *use
 
 /* The first place of the delimiter, or NULL.  At worst n * len steps: the delimiter is the program's, not
  * the peer's, so that it is short and has few repetitions. */
-static const unsigned char *search(const unsigned char *p, size_t n, const unsigned char *delimiter, size_t len)
+static const unsigned char *search(const unsigned char *p, size_t n, const unsigned char *delimiter,
+                                   size_t len)
 {
     if (n < len) {
         return NULL;

@@ -3,10 +3,9 @@
 
 #include "engine.h"
 
-_Static_assert((int)GN_SIGNAL_HUP == (int)GNP_SIGNAL_HUP && (int)GN_SIGNAL_INT == (int)GNP_SIGNAL_INT &&
-                   (int)GN_SIGNAL_QUIT == (int)GNP_SIGNAL_QUIT && (int)GN_SIGNAL_USR1 == (int)GNP_SIGNAL_USR1 &&
-                   (int)GN_SIGNAL_USR2 == (int)GNP_SIGNAL_USR2 && (int)GN_SIGNAL_TERM == (int)GNP_SIGNAL_TERM &&
-                   (int)GN_SIGNAL_CHLD == (int)GNP_SIGNAL_CHLD && (int)GN_SIGNAL_WINCH == (int)GNP_SIGNAL_WINCH,
+#define SAME(name) ((int)GN_SIGNAL_##name == (int)GNP_SIGNAL_##name)
+_Static_assert(SAME(HUP) && SAME(INT) && SAME(QUIT) && SAME(USR1) && SAME(USR2) && SAME(TERM) && SAME(CHLD) &&
+                   SAME(WINCH),
                "the platform has the numbers of the public header");
 
 static int known(gn_signal s)

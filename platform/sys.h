@@ -16,6 +16,12 @@ const char *gnp_env(const char *name);
 /* Writes all of it to standard error, unbuffered.  [any] */
 void gnp_stderr(const char *text, size_t n);
 
+/* Opens a file to append to, making it if there is none; closed on exec.  gnp_append puts n bytes at its
+ * end, in one write of the system where that takes them.  GNP_OK or why not.  [any] */
+int gnp_append_open(const char *path, intptr_t *out);
+int gnp_append(intptr_t file, const char *text, size_t n);
+void gnp_append_close(intptr_t file);
+
 /* 1 if a person watches standard error: it is a terminal, where a line can be rewritten.  [any] */
 int gnp_stderr_is_terminal(void);
 

@@ -3,6 +3,7 @@
 #include "posix.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <time.h>
@@ -19,17 +20,43 @@ const char *gnp_env(const char *name)
     return getenv(name);
 }
 
-void gnp_stderr(const char *text, size_t n)
+static int write_all(int fd, const char *text, size_t n)
 {
     while (n > 0) {
-        ssize_t r = write(STDERR_FILENO, text, n);
+        ssize_t r = write(fd, text, n);
         if (r < 0 && errno == EINTR)
             continue;
         if (r <= 0)
-            return;
+            return gnp_px_fail(r < 0 ? errno : EIO);
         text += r;
         n -= (size_t)r;
     }
+    return GNP_OK;
+}
+
+void gnp_stderr(const char *text, size_t n)
+{
+    (void)write_all(STDERR_FILENO, text, n);
+}
+
+int gnp_append_open(const char *path, intptr_t *out)
+{
+    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0666);
+
+    if (fd < 0)
+        return gnp_px_fail(errno);
+    *out = fd;
+    return GNP_OK;
+}
+
+int gnp_append(intptr_t file, const char *text, size_t n)
+{
+    return write_all((int)file, text, n);
+}
+
+void gnp_append_close(intptr_t file)
+{
+    (void)close((int)file);
 }
 
 int gnp_stderr_is_terminal(void)

@@ -9,6 +9,6 @@ TESTS += %D%/http_parser
 %C%_http_parser_LDADD = $(CHECK_LIBS)
 endif
 
-interop_scripts = %D%/flags %D%/echo %D%/http %D%/load
+interop_scripts = %D%/flags %D%/echo %D%/http %D%/load %D%/log
 TESTS += $(interop_scripts)
 EXTRA_DIST += $(interop_scripts) %D%/lib.sh %D%/pipeline.lua

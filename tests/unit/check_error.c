@@ -73,6 +73,32 @@ static void log_restore(void)
     gn_log_set_level(GN_LOG_WARN);
 }
 
+START_TEST(log_stamps)
+{
+    static const struct {
+        uint64_t seconds, ns;
+        const char *text;
+    } t[] = {
+        { 0, 0, "1970-01-01T00:00:00.000000Z" },
+        { 951782399, 999999999, "2000-02-28T23:59:59.999999Z" },
+        { 951782400, 1000, "2000-02-29T00:00:00.000001Z" },
+        { 951868800, 999, "2000-03-01T00:00:00.000000Z" },
+        { 1735689599, 0, "2024-12-31T23:59:59.000000Z" },
+        { 1735689600, 0, "2025-01-01T00:00:00.000000Z" },
+        { 1772323200, 0, "2026-03-01T00:00:00.000000Z" },
+        { 4107542400, 0, "2100-03-01T00:00:00.000000Z" }, /* 2100 has no leap day */
+        { 4107542399, 0, "2100-02-28T23:59:59.000000Z" },
+        { 18446744073, 709551615, "2554-07-21T23:34:33.709551Z" },
+    };
+    char out[GNI_LOG_STAMP];
+
+    for (size_t i = 0; i < sizeof t / sizeof t[0]; i++) {
+        gni_log_stamp(t[i].seconds * 1000000000u + t[i].ns, out);
+        ck_assert_str_eq(out, t[i].text);
+    }
+}
+END_TEST
+
 START_TEST(log_levels)
 {
     heard h = { 0 };
@@ -149,6 +175,7 @@ Suite *suite_error(void)
     tcase_add_test(t, every_code_has_its_name);
     tcase_add_test(t, other_numbers_have_a_text_too);
     tcase_add_test(t, version_is_the_headers);
+    tcase_add_test(t, log_stamps);
     tcase_add_test(t, log_levels);
     tcase_add_test(t, log_lines_are_clean_and_cut);
     tcase_add_test(t, a_sink_may_log_and_set_another);
