@@ -9,7 +9,7 @@
 
 /* Longest host: a DNS name has at most 253 characters and each of its labels 63 (RFC 1035); no
  * numeric address with a zone comes near it. */
-#define HOST_MAX 253u
+#define HOST_MAX GNI_HOST_MAX
 #define LABEL_MAX 63u
 #define SCHEME_MAX 5u /* "tcp4:" and its like; longer ones are not known */
 #define RESOLVE_MAX 16
@@ -217,8 +217,8 @@ static int is_name(span host)
     return 1;
 }
 
-/* A host without brackets: an IPv4 address, or a name if resolving is allowed. */
-static int parse_host(span host, int family, int resolving, gnp_addr *out)
+/* A host without brackets: an IPv4 address, or, if name is not NULL, a name, which goes there. */
+static int parse_host(span host, char *name, gnp_addr *out)
 {
     char text[HOST_MAX + 1];
 
@@ -228,16 +228,18 @@ static int parse_host(span host, int family, int resolving, gnp_addr *out)
     text[host.n] = '\0';
     if (gnp_ip_parse(text, out) == GNP_OK)
         return GN_OK;
-    if (!resolving || looks_numeric(text, host.n))
+    if (name == NULL || looks_numeric(text, host.n))
         return GN_EADDR;
-    return resolve(text, family, out);
+    memcpy(name, text, host.n + 1);
+    return GN_OK;
 }
 
-static int parse_ip(span host, int bracketed, int family, int resolving, gnp_addr *out)
+/* name[0] is zero unless the host is one. */
+static int parse_ip(span host, int bracketed, int family, char *name, gnp_addr *out)
 {
-    int e = bracketed ? parse_v6(host, out) : parse_host(host, family, resolving, out);
+    int e = bracketed ? parse_v6(host, out) : parse_host(host, name, out);
 
-    if (e != GN_OK)
+    if (e != GN_OK || (name != NULL && name[0] != '\0'))
         return e;
     if (out->family != GNP_FAMILY_IPV4 && out->family != GNP_FAMILY_IPV6)
         return GN_EADDR;
@@ -285,33 +287,89 @@ static int parse_scheme(const char **text, gni_scheme *out)
     return GN_OK;
 }
 
-int gni_endpoint_parse(const char *text, gni_endpoint *out)
+int gni_scheme_family(gni_scheme s)
 {
-    span host;
-    int bracketed, family, e;
+    return schemes[s].family;
+}
+
+int gni_scheme_is_datagram(gni_scheme s)
+{
+    return s == GNI_UDP || s == GNI_UDP4 || s == GNI_UDP6;
+}
+
+/* host[0] is zero unless the host is a name. */
+static int parse_endpoint(const char *text, gni_endpoint *out, char *host)
+{
+    span h;
+    int bracketed, e;
     uint16_t port;
 
-    if (text == NULL || out == NULL)
-        return GN_EINVAL;
     memset(out, 0, sizeof *out);
+    host[0] = '\0';
     e = parse_scheme(&text, &out->scheme);
     if (e != GN_OK)
         return e;
     if (out->scheme == GNI_UNIX)
         return parse_path(text, &out->addr);
-    e = split(text, &host, &bracketed, &port);
+    e = split(text, &h, &bracketed, &port);
     if (e != GN_OK)
         return e;
-    family = schemes[out->scheme].family;
-    if (!bracketed && (host.n == 0 || (host.n == 1 && host.p[0] == '*'))) {
+    if (!bracketed && (h.n == 0 || (h.n == 1 && h.p[0] == '*'))) {
         out->any = 1;
-        set_any(family, &out->addr);
+        set_any(schemes[out->scheme].family, &out->addr);
     } else {
-        e = parse_ip(host, bracketed, family, 1, &out->addr);
+        e = parse_ip(h, bracketed, schemes[out->scheme].family, host, &out->addr);
         if (e != GN_OK)
             return e;
     }
     out->addr.port = port;
+    return GN_OK;
+}
+
+int gni_endpoint_parse(const char *text, gni_endpoint *out)
+{
+    char host[HOST_MAX + 1];
+    uint16_t port;
+    int e;
+
+    if (text == NULL || out == NULL)
+        return GN_EINVAL;
+    e = parse_endpoint(text, out, host);
+    if (e != GN_OK || host[0] == '\0')
+        return e;
+    port = out->addr.port;
+    e = resolve(host, schemes[out->scheme].family, &out->addr);
+    out->addr.port = port;
+    return e;
+}
+
+/* Nobody has the unspecified address; systems that connect to it all the same mean themselves. */
+static void set_loopback(gni_endpoint *ep)
+{
+    static const unsigned char zero[16];
+    gnp_addr *a = &ep->addr;
+
+    if (memcmp(a->u.ip, zero, sizeof zero) != 0)
+        return;
+    ep->any = schemes[ep->scheme].family == GNP_FAMILY_NONE && a->family == GNP_FAMILY_IPV6;
+    a->u.ip[a->family == GNP_FAMILY_IPV4 ? 3 : 15] = 1;
+    if (a->family == GNP_FAMILY_IPV4)
+        a->u.ip[0] = 127;
+}
+
+int gni_target_parse(const char *text, gni_endpoint *out, char host[GNI_HOST_MAX + 1])
+{
+    int e;
+
+    if (text == NULL)
+        return GN_EINVAL;
+    e = parse_endpoint(text, out, host);
+    if (e != GN_OK || out->scheme == GNI_UNIX)
+        return e;
+    if (out->addr.port == 0)
+        return GN_EADDR;
+    if (host[0] == '\0')
+        set_loopback(out);
     return GN_OK;
 }
 
@@ -329,7 +387,7 @@ int gn_addr_parse(const char *text, gn_addr *out)
     } else {
         e = split(text, &host, &bracketed, &port);
         if (e == GN_OK)
-            e = parse_ip(host, bracketed, GNP_FAMILY_NONE, 0, &a);
+            e = parse_ip(host, bracketed, GNP_FAMILY_NONE, NULL, &a);
         if (e == GN_OK)
             a.port = port;
     }

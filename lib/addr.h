@@ -22,6 +22,18 @@ typedef struct gni_endpoint {
  * GN_EINVAL (NULL), GN_ESCHEME, GN_EADDR, GN_ENAMETOOLONG, GN_ENOMEM. */
 int gni_endpoint_parse(const char *text, gni_endpoint *out);
 
+/* Longest host name: 253 characters (RFC 1035). */
+#define GNI_HOST_MAX 253u
+
+/* The same for who connects, and never blocking: a host name stays text in host, to be resolved to
+ * gni_scheme_family; else host is "" and addr complete.  Every address means this host: any is kept for tcp
+ * and udp, and addr is the loopback address. Also GN_EADDR: a port 0. */
+int gni_target_parse(const char *text, gni_endpoint *out, char host[GNI_HOST_MAX + 1]);
+
+/* The family of a scheme, 0 for both; and 1 if it is udp or one of its forms. */
+int gni_scheme_family(gni_scheme s);
+int gni_scheme_is_datagram(gni_scheme s);
+
 /* Writes "scheme://address" with a's port.  Length of the whole text. */
 int gni_endpoint_format(gni_scheme scheme, const gnp_addr *a, char *out, size_t cap);
 

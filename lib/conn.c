@@ -5,6 +5,7 @@
 
 #include "addr.h"
 #include "budget.h"
+#include "dial.h"
 #include "engine.h"
 #include "log.h"
 #include "loop.h"
@@ -609,6 +610,10 @@ void gni_conn_event(gn_conn *c, const gnp_event *ev)
     if (c->state == GNI_CONN_DEAD) {
         return;
     }
+    if (c->state == GNI_CONN_DIALING) {
+        gni_dial_event(c, ev);
+        return;
+    }
     if ((ev->what & (GNP_EV_WRITABLE | GNP_EV_HANGUP)) != 0 && (c->flags & GNI_F_BLOCKED) != 0) {
         c->flags &= ~(uint32_t)GNI_F_BLOCKED;
         gni_out_send_queue(c); /* first, so that reading can go on */
@@ -705,7 +710,7 @@ static void remote_set(gn_conn *c, const gnp_addr *peer)
     }
 }
 
-void gni_conn_open(gn_conn *c)
+void gni_conn_begin(gn_conn *c)
 {
     gn_loop *l = c->loop;
     const gn_handler *h = c->handler;
@@ -722,6 +727,11 @@ void gni_conn_open(gn_conn *c)
         gni_conn_callback_end(c);
         gni_conn_action(c, action);
     }
+}
+
+void gni_conn_open(gn_conn *c)
+{
+    gni_conn_begin(c);
     gni_conn_settle(c);
 }
 

@@ -120,6 +120,9 @@ void gni_conn_init(gn_conn *c, gn_loop *l, const gn_handler *handler, void *user
 /* Opens it: counts it, calls on_open.  Its socket is attached, with GNP_READ. */
 void gni_conn_open(gn_conn *c);
 
+/* The same, but leaves it to the caller to settle it, or to mark it dirty. */
+void gni_conn_begin(gn_conn *c);
+
 /* Gives back a slot whose connection was never opened.  Its socket is closed. */
 void gni_conn_discard_slot(gn_conn *c);
 

@@ -9,6 +9,7 @@
 #include "log.h"
 #include "memory.h"
 #include "options.h"
+#include "resolver.h"
 
 static int engine_valid(const gn_engine *e)
 {
@@ -147,6 +148,7 @@ int gn_engine_destroy(gn_engine *e)
         return GN_EBUSY;
     }
     gni_signals_release(&e->signals); /* of one that never ran */
+    gni_resolver_destroy(e);
     loops_free(e);
     for (unsigned i = 0; i < e->nlisteners; i++) {
         gni_listener *ln = e->listeners[i];
@@ -523,6 +525,21 @@ gn_handle gn_engine_loop(const gn_engine *e, unsigned i)
 {
     const gn_loop *l = loop_at(e, i);
     return l != NULL && gnp_load32(&l->alive) ? gn_loop_handle(l) : GN_HANDLE_NONE;
+}
+
+gn_handle gn_engine_least_loop(const gn_engine *e)
+{
+    const gn_loop *best = NULL;
+    const gn_loop *l;
+    uint32_t least = 0;
+    for (unsigned i = 0; (l = loop_at(e, i)) != NULL; i++) {
+        uint32_t load = gni_loop_load(l);
+        if (gnp_load32(&l->alive) && (best == NULL || load < least)) {
+            best = l;
+            least = load;
+        }
+    }
+    return best != NULL ? gn_loop_handle(best) : GN_HANDLE_NONE;
 }
 
 uint64_t gn_engine_loop_accepted(const gn_engine *e, unsigned i)

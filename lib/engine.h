@@ -37,6 +37,7 @@ struct gn_engine {
     gnp_atomic64 stop_at; /* drain deadline, UINT64_MAX: not stopping */
     const char *poller_name;
     gni_signals signals;
+    gn_pool *resolver; /* NULL until the first name is dialled; guarded by lock */
 };
 
 /* Chooses the loop for an accepted connection. */

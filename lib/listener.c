@@ -22,11 +22,6 @@
 
 /* ----------------------------------------------------------------- binding */
 
-static int is_datagram(gni_scheme s)
-{
-    return s == GNI_UDP || s == GNI_UDP4 || s == GNI_UDP6;
-}
-
 static void sock_options(gnp_sock_opts *so, const gn_options *o, gni_scheme scheme, int reuseport)
 {
     memset(so, 0, sizeof *so);
@@ -35,7 +30,7 @@ static void sock_options(gnp_sock_opts *so, const gn_options *o, gni_scheme sche
     so->rcvbuf = o->recv_buffer;
     so->sndbuf = o->send_buffer;
     so->v6only = scheme == GNI_TCP6 || scheme == GNI_UDP6;
-    if (!is_datagram(scheme) && scheme != GNI_UNIX) {
+    if (!gni_scheme_is_datagram(scheme) && scheme != GNI_UNIX) {
         so->reuseaddr = o->reuseaddr;
         so->nodelay = o->tcp_nodelay;
         so->keepalive_s = o->keepalive_s;
@@ -51,7 +46,7 @@ static unsigned sockets_wanted(gni_scheme scheme, const gn_options *o, unsigned 
     if (scheme == GNI_UNIX || loops == 1) {
         return 1;
     }
-    if (is_datagram(scheme)) {
+    if (gni_scheme_is_datagram(scheme)) {
         return gnp_reuseport_balances(GNP_DGRAM) ? loops : 1;
     }
     return o->reuseport && gnp_reuseport_balances(GNP_STREAM) ? loops : 1;
@@ -129,7 +124,7 @@ int gni_listener_open(gni_listener **out, const char *url, unsigned index, const
     }
     ln->index = index;
     ln->scheme = ep.scheme;
-    ln->datagram = is_datagram(ep.scheme);
+    ln->datagram = gni_scheme_is_datagram(ep.scheme);
     ln->cap = wanted;
     ln->socks = gnp_zalloc(wanted * sizeof *ln->socks);
     rc = ln->socks == NULL ? GN_ENOMEM : sockets_open(ln, &ep, o, wanted);

@@ -4,6 +4,7 @@ libcore_la_CPPFLAGS = $(AM_CPPFLAGS) -DGN_BUILDING
 libcore_la_SOURCES = \
 	%D%/addr.c \
 	%D%/addr.h \
+	%D%/adopt.c \
 	%D%/balance.c \
 	%D%/balance.h \
 	%D%/bits.h \
@@ -14,6 +15,8 @@ libcore_la_SOURCES = \
 	%D%/conn_api.c \
 	%D%/conntab.c \
 	%D%/conntab.h \
+	%D%/dial.c \
+	%D%/dial.h \
 	%D%/engine.c \
 	%D%/engine.h \
 	%D%/error.c \
@@ -48,6 +51,8 @@ libcore_la_SOURCES = \
 	%D%/poolq.h \
 	%D%/post.c \
 	%D%/post.h \
+	%D%/resolver.c \
+	%D%/resolver.h \
 	%D%/ring.c \
 	%D%/ring.h \
 	%D%/segq.c \

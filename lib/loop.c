@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "budget.h"
+#include "dial.h"
 #include "engine.h"
 #include "log.h"
 #include "outbound.h"
@@ -106,6 +107,19 @@ gn_op gni_op_token(gn_handle h)
     }
     uint64_t n = gnp_add64(&slots[s].tokens, 1) + 1;
     return ((uint64_t)s << GNI_OP_SLOT_SHIFT) | (n & ((UINT64_C(1) << GNI_OP_SLOT_SHIFT) - 1));
+}
+
+void gni_loop_expect(gn_handle h, int n)
+{
+    unsigned s = GNI_HANDLE_SLOT(h);
+    if (s < GNI_LOOP_SLOTS) {
+        gnp_add32(&slots[s].expected, (uint32_t)n);
+    }
+}
+
+uint32_t gni_loop_load(const gn_loop *l)
+{
+    return gnp_load32(&l->load) + gnp_load32(&slots[l->slot].expected);
 }
 
 int gni_loop_is(const gn_loop *l, gn_handle h)
@@ -238,6 +252,7 @@ void gni_loop_drain(gn_loop *l, uint64_t deadline_ns)
     l->draining = 1;
     gni_timer_cancel(&l->wheel, &l->tick_timer);
     acceptors_close(l);
+    gni_dials_end(l, GN_ESHUTDOWN);
     uint32_t i = 0;
     gn_conn *c;
     while ((c = gni_conntab_each(&l->conns, &i)) != NULL) {
@@ -461,6 +476,7 @@ static void conns_end(gn_loop *l)
 {
     l->draining = 1;
     acceptors_close(l);
+    gni_dials_end(l, l->status != GN_OK ? GN_ECLOSED : GN_ESHUTDOWN);
     uint32_t i = 0;
     gn_conn *c;
     while ((c = gni_conntab_each(&l->conns, &i)) != NULL) {

@@ -87,6 +87,7 @@ struct gn_loop {
     gnp_atomic64 open_shared; /* the same, for other threads */
     gni_stats stats;
     gni_ops ops;       /* what can be cancelled */
+    struct gni_dial *dials; /* under way */
     void *context; /* of the user */
     gnp_atomic32 alive; /* posts reach it */
     gnp_atomic32 load; /* open and on their way here, for the balancer */
@@ -124,6 +125,7 @@ typedef struct gni_loop_slot {
     gnp_atomic32 taken;
     gnp_atomic32 gen; /* of the loop that has it now; its connections have higher ones */
     gnp_atomic64 tokens; /* given out, see op.h */
+    gnp_atomic32 expected; /* connections, see gni_loop_expect */
     gn_loop *loop;    /* read on the loop's own thread only */
 } gni_loop_slot;
 
@@ -138,6 +140,11 @@ int gni_loop_post_to(gn_loop *l, gni_task *t);
 /* ... or to whatever loop has that slot now. */
 int gni_loop_post_slot(unsigned slot, gni_task *t);
 int gni_loop_push(unsigned slot, gni_task *t, unsigned priority);
+
+/* Counts connections that were asked for, by n, and have not arrived at the loop of h; and how many the
+ * loop has and will have. [any] */
+void gni_loop_expect(gn_handle h, int n);
+uint32_t gni_loop_load(const gn_loop *l);
 
 /* 1 if h names this very loop (not one of its connections). */
 int gni_loop_is(const gn_loop *l, gn_handle h);

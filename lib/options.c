@@ -76,21 +76,17 @@ static int all_zero(const unsigned char *p, size_t n)
     return 1;
 }
 
-/*
- * Copies what the caller's header knows over the defaults.  Sizes of real structs are
- * multiples of their alignment; a field added later must not lie in what was padding, or
- * an older caller's padding would be read as its value.
- */
-static int copy_sized(gn_options *out, const gn_options *in)
+int gni_options_copy(void *out, size_t known, const void *in)
 {
-    size_t size = in->size;
+    size_t size;
 
-    if (size < sizeof size || size > OPTIONS_SIZE_MAX || size % _Alignof(gn_options) != 0)
-        return refuse("size is wrong: call gn_options_init first");
-    if (size > sizeof *out && !all_zero((const unsigned char *)in + sizeof *out, size - sizeof *out))
+    memcpy(&size, in, sizeof size);
+    if (size < sizeof size || size > OPTIONS_SIZE_MAX || size % _Alignof(uint64_t) != 0)
+        return refuse("size is wrong: call the init function first");
+    if (size > known && !all_zero((const unsigned char *)in + known, size - known))
         return refuse("they ask for something that is newer than this library");
-    memcpy(out, in, size < sizeof *out ? size : sizeof *out);
-    out->size = sizeof *out;
+    memcpy(out, in, size < known ? size : known);
+    memcpy(out, &known, sizeof known);
     return GN_OK;
 }
 
@@ -215,7 +211,7 @@ int gni_options_take(gn_options *out, const gn_options *in)
     int e;
 
     defaults(out);
-    if (in != NULL && (e = copy_sized(out, in)) != GN_OK)
+    if (in != NULL && (e = gni_options_copy(out, sizeof *out, in)) != GN_OK)
         return e;
     if ((e = check_flags(out)) != GN_OK || (e = take_loops(out)) != GN_OK ||
         (e = take_socket(out)) != GN_OK || (e = take_reading(out)) != GN_OK ||

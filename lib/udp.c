@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "dial.h"
 #include "engine.h"
 #include "log.h"
 #include "loop.h"
@@ -470,6 +471,10 @@ void gni_udp_event(gn_conn *c, const gnp_event *ev)
     if ((ev->what & GNP_EV_CLOSED) != 0) {
         c->flags &= ~(uint32_t)GNI_F_INFLIGHT;
         gni_conn_mark_dirty(c); /* the list gives the slot back */
+        return;
+    }
+    if (c->state == GNI_CONN_DIALING) {
+        gni_dial_event(c, ev);
         return;
     }
     if (c->state != GNI_CONN_OPEN && c->state != GNI_CONN_CLOSING) {

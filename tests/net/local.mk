@@ -4,6 +4,7 @@
 net_programs = \
 	%D%/async \
 	%D%/badinput \
+	%D%/client \
 	%D%/cross \
 	%D%/datagram \
 	%D%/framing \
@@ -28,6 +29,9 @@ TESTS += $(net_programs)
 %C%_badinput_SOURCES = %D%/badinput.c $(net_harness)
 %C%_badinput_CFLAGS = $(net_cflags)
 %C%_badinput_LDADD = $(net_libs)
+%C%_client_SOURCES = %D%/client.c $(net_harness)
+%C%_client_CFLAGS = $(net_cflags)
+%C%_client_LDADD = $(net_libs)
 %C%_cross_SOURCES = %D%/cross.c $(net_harness)
 %C%_cross_CFLAGS = $(net_cflags)
 %C%_cross_LDADD = $(net_libs)
