@@ -114,9 +114,14 @@ int gnp_sock_import(gnp_sock *out, intptr_t os);
 /* A second descriptor of the same socket, closed on exec.  GNP_EMFILE, GNP_EIO.  [any] */
 int gnp_sock_dup(const gnp_sock *s, intptr_t *out);
 
-/* Closes a descriptor that gnp_sock_dup, gnp_descriptor_dup or gnp_recv_descriptor gave.  [any] */
+/* Closes a descriptor that gnp_sock_dup, gnp_descriptor_dup, gnp_recv_descriptor or gnp_file_open gave.
+ * [any] */
 void gnp_descriptor_close(intptr_t os);
 int gnp_descriptor_dup(intptr_t os, intptr_t *out);
+
+/* Opens a file for reading, closed on exec.  GNP_ENOENT, GNP_EACCES, GNP_EMFILE, GNP_ENFILE, GNP_EIO.
+ * [any] */
+int gnp_file_open(intptr_t *out, const char *path);
 
 /* Size of the file behind a descriptor; GNP_EINVAL if it is no file with one.  [any] */
 int gnp_file_size(intptr_t file, uint64_t *size);

@@ -94,6 +94,20 @@ void gnp_descriptor_close(intptr_t os)
         close((int)os);
 }
 
+int gnp_file_open(intptr_t *out, const char *path)
+{
+    int fd;
+
+    *out = -1;
+    do {
+        fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    } while (fd < 0 && errno == EINTR);
+    if (fd < 0)
+        return gnp_px_fail(errno);
+    *out = fd;
+    return GNP_OK;
+}
+
 int gnp_file_size(intptr_t file, uint64_t *size)
 {
     struct stat st;

@@ -113,6 +113,8 @@ START_TEST(nothing_to_import)
     ck_assert_int_eq(gnp_descriptor_dup(-1, &os), GNP_EINVAL);
     ck_assert_int_eq(os, -1);
     ck_assert_int_eq(gnp_file_size(-1, &size), GNP_EINVAL);
+    ck_assert_int_eq(gnp_file_open(&os, "no/such/file"), GNP_ENOENT);
+    ck_assert_int_eq(os, -1);
     gnp_descriptor_close(-1); /* no harm */
 }
 END_TEST
