@@ -55,6 +55,7 @@ libcore_la_SOURCES = \
 	%D%/resolver.h \
 	%D%/ring.c \
 	%D%/ring.h \
+	%D%/schedule.c \
 	%D%/segq.c \
 	%D%/segq.h \
 	%D%/signal.c \

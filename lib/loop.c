@@ -8,6 +8,7 @@
 #include "engine.h"
 #include "log.h"
 #include "outbound.h"
+#include "post.h"
 #include "udp.h"
 
 /* Segments that a loop keeps for the next burst: 128 of 8 KiB are 1 MiB. */
@@ -464,6 +465,7 @@ static void tasks_refuse(gn_loop *l)
             t->run(t, GN_ECLOSED);
         }
     }
+    gni_schedule_end(l);
     tasks_settle(l);
     gni_op_batch_free(&l->op_batch);
     gni_op_pool_close(l->op_pool);

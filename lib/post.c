@@ -12,6 +12,9 @@
 
 _Static_assert(sizeof(gni_ask) + 64 <= GNI_OP_LEAST, "64 bytes of data stand in the smallest block");
 
+/* In task.owner, beside the stripe of its block: it counts among the bytes that wait. */
+#define CHARGED 0x80000000u
+
 static size_t block_bytes(const gni_ask *o)
 {
     return gni_op_block(sizeof *o + o->len);
@@ -22,10 +25,11 @@ static void op_free(gni_ask *o)
     gn_loop *l = gn_loop_current();
     gni_loop_slot *s = gni_loop_slot_at(GNI_HANDLE_SLOT(o->h));
     size_t n = sizeof *o + o->len;
+    uint32_t stripe = o->task.owner & ~CHARGED;
     if (l != NULL && l->op_pool == &s->ops) {
-        gni_op_batch_add(&l->op_batch, o, n, o->task.owner);
+        gni_op_batch_add(&l->op_batch, o, n, stripe);
     } else {
-        gni_op_give(&s->ops, o, n, o->task.owner);
+        gni_op_give(&s->ops, o, n, stripe);
     }
 }
 
@@ -58,7 +62,7 @@ int gni_ask_make(gni_ask **out, gn_handle h, size_t len, gn_done done, void *arg
         gni_mailbox_uncharge(&s->box, n);
         return GN_ENOMEM;
     }
-    o->task.owner = stripe;
+    o->task.owner = stripe | CHARGED;
     o->h = o->to = h;
     o->done = done;
     o->arg = arg;
@@ -88,10 +92,17 @@ static int ask(gn_handle h, gn_done done, void *arg, void (*run)(gni_task *, int
     return rc != GN_OK ? rc : gni_ask_post(o, run, priority);
 }
 
+void gni_ask_arrived(gni_ask *o)
+{
+    if ((o->task.owner & CHARGED) != 0) {
+        o->task.owner &= ~CHARGED;
+        gn_loop_current()->uncharged += block_bytes(o);
+    }
+}
+
 int gni_ask_conn(gni_ask *o, int status, gn_conn **c)
 {
-    gn_loop *l = gn_loop_current();
-    l->uncharged += block_bytes(o);
+    gni_ask_arrived(o);
     *c = status == GN_OK ? gn_conn_from_handle(o->to) : NULL;
     return 1;
 }
@@ -271,6 +282,12 @@ static void execute_run(gni_task *t, int status)
         status = GN_ECLOSED;
     }
     gni_ask_finish(o, status);
+}
+
+void gni_execute_now(gni_ask *o, int status)
+{
+    o->task.run = execute_run; /* also if it must follow the connection first */
+    execute_run(&o->task, status);
 }
 
 int gn_execute(gn_handle h, gn_done fn, void *arg)

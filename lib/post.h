@@ -36,6 +36,15 @@ int gni_ask_post(gni_ask *o, void (*run)(gni_task *t, int status), unsigned prio
  */
 int gni_ask_conn(gni_ask *o, int status, gn_conn **c);
 
+/* ... or this, if it does not ask: its bytes wait no more. */
+void gni_ask_arrived(gni_ask *o);
+
+/* The end of an operation that has waited on its loop: gn_execute from here on, for its handle. */
+void gni_execute_now(gni_ask *o, int status);
+
+/* Those whose time has not come complete with GN_ECLOSED; no timer of l is set any more. */
+void gni_schedule_end(gn_loop *l);
+
 /* Calls done, unless it is NULL, and frees the operation. */
 void gni_ask_finish(gni_ask *o, int status);
 

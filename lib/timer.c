@@ -210,3 +210,19 @@ unsigned gni_wheel_advance(gni_wheel *w, uint64_t now_ns, unsigned limit, void *
     list_splice_after(&w->due, &batch);
     return fired;
 }
+
+gni_timer *gni_wheel_pop(gni_wheel *w)
+{
+    gni_timer_link *head = !list_empty(&w->due) ? &w->due : &w->moving;
+    unsigned slot;
+    uint64_t tick;
+
+    if (list_empty(head)) {
+        if (!next_slot(w, &slot, &tick))
+            return NULL;
+        head = &w->slot[slot];
+    }
+    gni_timer *t = timer_of(head->next);
+    gni_timer_cancel(w, t);
+    return t;
+}

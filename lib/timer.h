@@ -65,4 +65,7 @@ uint64_t gni_wheel_next(const gni_wheel *w);
  * says 0 and the next call goes on.  Returns how many fired. */
 unsigned gni_wheel_advance(gni_wheel *w, uint64_t now_ns, unsigned limit, void *arg);
 
+/* Takes out any timer that is set, unfired; NULL when there is none.  For the end of a loop. */
+gni_timer *gni_wheel_pop(gni_wheel *w);
+
 #endif
