@@ -10,7 +10,8 @@
 static const char *const lb_names[] = {
     [GN_LB_ROUND_ROBIN] = "round-robin",
     [GN_LB_LEAST_CONNECTIONS] = "least-connections",
-    [GN_LB_SOURCE_HASH] = "source-hash"
+    [GN_LB_SOURCE_HASH] = "source-hash",
+    [GN_LB_POWER_OF_TWO] = "power-of-two"
 };
 
 static void usage(const struct common *o, FILE *out)
@@ -32,10 +33,14 @@ static void usage(const struct common *o, FILE *out)
             "\n"
             "  --edge-triggered[=CHUNK]  edge-triggered polling, CHUNK bytes a turn at most\n"
             "  --reuseport               one listener per loop, balanced by the kernel\n"
-            "  --lb NAME                 round-robin, least-connections or source-hash\n"
+            "  --lb NAME                 round-robin, least-connections, source-hash or power-of-two\n"
             "  --stats                   at the end, print how many connections each loop took\n");
-    for (const struct common_flag *f = o->flags; f && f->name; f++)
-        fprintf(out, "  --%-23s %s (%llu)\n", f->name, f->help, (unsigned long long)*f->value);
+    for (const struct common_flag *f = o->flags; f && f->name; f++) {
+        if (f->text)
+            fprintf(out, "  --%-23s %s (%s)\n", f->name, f->help, *f->text ? *f->text : "none");
+        else
+            fprintf(out, "  --%-23s %s (%llu)\n", f->name, f->help, (unsigned long long)*f->value);
+    }
     fprintf(out, "  --help\n");
 }
 
@@ -79,9 +84,14 @@ static int extra_flag(struct common *o, const char *name, const char *value)
 {
     size_t n = strlen(name);
 
-    for (const struct common_flag *f = o->flags; f && f->name; f++)
-        if (strncmp(name, f->name, n) == 0 && f->name[n] == ' ')
+    for (const struct common_flag *f = o->flags; f && f->name; f++) {
+        if (strncmp(name, f->name, n) != 0 || f->name[n] != ' ')
+            continue;
+        if (!f->text)
             return number(value, f->max, f->value);
+        *f->text = value;
+        return *value != 0;
+    }
     return -1;
 }
 

@@ -7,12 +7,13 @@
 
 #define COMMON_LISTEN_MAX 64
 
-/* A flag of one program beside the shared ones, whose value is a number. */
+/* A flag of one program beside the shared ones: a number, or a text. */
 struct common_flag {
     const char *name;  /* with its unit, "max-body BYTES"; NULL ends the table */
     const char *help;
-    uint64_t *value;
+    uint64_t *value;   /* a number of at most max */
     uint64_t max;
+    const char **text; /* instead of value; borrowed from the command line */
 };
 
 struct common {

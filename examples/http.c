@@ -612,10 +612,10 @@ int main(int argc, char **argv)
     };
     struct server s = {.body_max = 1 << 20, .request_s = 30, .idle_s = 60};
     const struct common_flag flags[] = {
-        {"max-body BYTES", "largest body of a request", &s.body_max, 1 << 30},
-        {"request-timeout SECONDS", "for a request to come in whole", &s.request_s, 86400},
-        {"idle-timeout SECONDS", "for a connection without any, 0: none", &s.idle_s, 86400},
-        {NULL, NULL, NULL, 0}
+        {"max-body BYTES", "largest body of a request", &s.body_max, 1 << 30, NULL},
+        {"request-timeout SECONDS", "for a request to come in whole", &s.request_s, 86400, NULL},
+        {"idle-timeout SECONDS", "for a connection without any, 0: none", &s.idle_s, 86400, NULL},
+        {NULL, NULL, NULL, 0, NULL}
     };
     struct common o = {.name = "http", .about = "Serves HTTP/1.1: /plaintext, /json and POST /echo.",
                        .addr = "tcp://127.0.0.1:8080", .flags = flags};

@@ -4,7 +4,13 @@
 
 example_common = %D%/common.c %D%/common.h
 
-noinst_PROGRAMS += %D%/echo %D%/http
+noinst_PROGRAMS += %D%/chat %D%/echo %D%/http %D%/offload
+
+%C%_chat_SOURCES = %D%/chat.c $(example_common)
+%C%_chat_LDADD = libgannet.la
+
+%C%_offload_SOURCES = %D%/offload.c $(example_common)
+%C%_offload_LDADD = libgannet.la
 
 %C%_echo_SOURCES = %D%/echo.c $(example_common)
 %C%_echo_LDADD = libgannet.la
@@ -13,4 +19,4 @@ noinst_PROGRAMS += %D%/echo %D%/http
 %C%_http_LDADD = libgannet.la
 
 examplesdir = $(docdir)/examples
-dist_examples_DATA = %D%/echo.c %D%/http.c %D%/http_parser.c %D%/http_parser.h $(example_common)
+dist_examples_DATA = %D%/chat.c %D%/echo.c %D%/http.c %D%/offload.c %D%/http_parser.c %D%/http_parser.h $(example_common)

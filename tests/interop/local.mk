@@ -10,5 +10,6 @@ TESTS += %D%/http_parser
 endif
 
 interop_scripts = %D%/flags %D%/echo %D%/http %D%/load %D%/log
+interop_scripts = %D%/flags %D%/chat %D%/echo %D%/http %D%/load %D%/offload
 TESTS += $(interop_scripts)
 EXTRA_DIST += $(interop_scripts) %D%/lib.sh %D%/pipeline.lua
