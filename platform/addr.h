@@ -34,7 +34,8 @@ void gnp_ip_format(const gnp_addr *a, char out[GNP_IP_TEXT_MAX]);
 size_t gnp_unix_path_max(void);
 
 /* Resolves a host name; blocks.  family 0, 4 or 6.  Returns how many addresses were
- * written (at most cap), or GNP_EADDR if the name has none, GNP_ENOMEM.  Ports are 0.  [any] */
+ * written (at most cap), or GNP_EADDR if the name has none, GNP_ENOMEM.  Ports are 0.  "localhost" and
+ * what ends in ".localhost" is always this host (RFC 6761).  [any] */
 int gnp_resolve(const char *host, int family, gnp_addr *out, int cap);
 
 #endif

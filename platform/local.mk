@@ -12,6 +12,7 @@ platform_posix = \
 	%D%/posix/cond.c \
 	%D%/posix/descriptor.c \
 	%D%/posix/err.c \
+	%D%/posix/inherited.c \
 	%D%/posix/interface.c \
 	%D%/posix/dgram.h \
 	%D%/posix/err.c \
@@ -23,6 +24,7 @@ platform_posix = \
 	%D%/posix/px.c \
 	%D%/posix/relax.c \
 	%D%/posix/resolve.c \
+	%D%/posix/sendfile.c \
 	%D%/posix/signal.c \
 	%D%/posix/sock.c \
 	%D%/posix/sock_posix.h \
@@ -40,11 +42,14 @@ platform_linux = \
 	%D%/linux/cgroup.h \
 	%D%/linux/cpu.c \
 	%D%/linux/dgram.c \
+	%D%/linux/cred.c \
 	%D%/linux/epoll.c \
 	%D%/linux/epoll.h \
 	%D%/linux/epoll_edge.c \
 	%D%/linux/epoll_level.c \
 	%D%/linux/resident.c \
+	%D%/linux/reuseport.c \
+	%D%/linux/sendfile.c \
 	%D%/linux/sockopt.c \
 	%D%/linux/thread_name.c \
 	%D%/linux/wake_eventfd.c
@@ -82,5 +87,6 @@ libplatform_plain_la_SOURCES = \
 	%D%/posix/dgram_plain.c \
 	%D%/posix/mmsg_plain.c \
 	%D%/posix/plain.c \
+	%D%/posix/sendfile_plain.c \
 	%D%/posix/wake_pipe.c
 endif

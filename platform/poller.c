@@ -120,6 +120,11 @@ int gnp_send(gnp_poller *p, gnp_sock *s, const gnp_iov *iov, unsigned count, uns
     return p->ops->send(p, s, iov, count, flags, sent);
 }
 
+int gnp_sendfile(gnp_poller *p, gnp_sock *s, intptr_t file, uint64_t offset, uint64_t n, uint64_t *sent)
+{
+    return p->ops->sendfile(p, s, file, offset, n, sent);
+}
+
 int gnp_accept(gnp_poller *p, gnp_sock *listener, gnp_sock *out, gnp_addr *peer)
 {
     return p->ops->accept(p, listener, out, peer);

@@ -84,7 +84,8 @@ typedef struct gnp_bound {
  * taken: removed and bound anew only if it is a socket that refuses connections;
  * GNP_EADDRINUSE if somebody serves it, GNP_EEXIST if it is no socket (never removed).
  * bound may be NULL for IP addresses.  GNP_EADDRINUSE, _EADDRNOTAVAIL, _EACCES, _EMFILE,
- * _ENFILE, _ENOBUFS, _ENOMEM, _ENAMETOOLONG, _ENOENT, _ENOTSUP (family or reuseport), _EIO.  [any]
+ * _ENFILE, _ENOBUFS, _ENOMEM, _ENAMETOOLONG, _ENOENT (folder, device), _EINVAL (an option's value), _ENOTSUP
+ * (family, reuseport, an option, abstract names or permissions of one), _EIO.  [any]
  */
 int gnp_listen(gnp_sock *out, const gnp_addr *a, const gnp_sock_opts *o, gnp_bound *bound);
 
@@ -141,7 +142,7 @@ int gnp_sock_leave(const gnp_sock *s, const gnp_addr *group, unsigned interface_
 unsigned gnp_interface_index(const char *name);
 
 /* Of n sockets that share a port, in the order they were bound: the one whose number is the CPU of the packet
- * modulo n gets it.  s: any of them.  GNP_ENOTSUP. */
+ * modulo n gets it.  s: any of them.  GNP_ENOTSUP, GNP_EINVAL (n is 0, or the port is not shared). */
 int gnp_reuseport_by_cpu(const gnp_sock *s, unsigned n);
 
 /* The sockets that a service manager passed to this process (sd_listen_fds(3)); reads and removes the

@@ -148,6 +148,18 @@ static int edge_send(gnp_poller *p, gnp_sock *s, const gnp_iov *iov, unsigned co
     return r;
 }
 
+static int edge_sendfile(gnp_poller *p, gnp_sock *s, intptr_t file, uint64_t offset, uint64_t n,
+                         uint64_t *sent)
+{
+    int r;
+
+    s->state &= ~(uint32_t)PX_CAN_WRITE;
+    r = gnp_px_sendfile(s, (int)file, offset, n, sent);
+    if (gnp_px_listed(s) || (s->state & PX_CAN_WRITE))
+        relist(of(p), s);
+    return r;
+}
+
 static int edge_accept(gnp_poller *p, gnp_sock *listener, gnp_sock *out, gnp_addr *peer)
 {
     int r;
@@ -221,6 +233,7 @@ const gnp_ops gnp_epoll_edge_ops = {
     .recv = edge_recv,
     .recv_done = edge_recv_done,
     .send = edge_send,
+    .sendfile = edge_sendfile,
     .accept = edge_accept,
     .recvfrom = edge_recvfrom,
     .sendto = edge_sendto,

@@ -115,17 +115,27 @@ static void level_recv_done(gnp_poller *p, gnp_sock *s)
     relist(of(p), s);
 }
 
-static int level_send(gnp_poller *p, gnp_sock *s, const gnp_iov *iov, unsigned count, unsigned flags,
-                      size_t *sent)
+/* After a verb of sending that said r: WRITABLE may be owed. */
+static int owe(gnp_poller *p, gnp_sock *s, int r)
 {
-    int r = gnp_px_send(s, iov, count, flags, sent);
-
     if (s->state & PX_WRITE) {
         int armed = arm(of(p), s);
         if (armed != GNP_OK)
             return armed;
     }
     return r;
+}
+
+static int level_send(gnp_poller *p, gnp_sock *s, const gnp_iov *iov, unsigned count, unsigned flags,
+                      size_t *sent)
+{
+    return owe(p, s, gnp_px_send(s, iov, count, flags, sent));
+}
+
+static int level_sendfile(gnp_poller *p, gnp_sock *s, intptr_t file, uint64_t offset, uint64_t n,
+                          uint64_t *sent)
+{
+    return owe(p, s, gnp_px_sendfile(s, (int)file, offset, n, sent));
 }
 
 static int level_accept(gnp_poller *p, gnp_sock *listener, gnp_sock *out, gnp_addr *peer)
@@ -145,14 +155,7 @@ static int level_recvfrom(gnp_poller *p, gnp_sock *s, gnp_dgram *out)
 
 static int level_sendto(gnp_poller *p, gnp_sock *s, const gnp_dgram_out *out, unsigned count, unsigned *sent)
 {
-    int r = gnp_px_sendto(s, out, count, sent);
-
-    if (s->state & PX_WRITE) {
-        int armed = arm(of(p), s);
-        if (armed != GNP_OK)
-            return armed;
-    }
-    return r;
+    return owe(p, s, gnp_px_sendto(s, out, count, sent));
 }
 
 static int level_connect(gnp_poller *p, gnp_sock *s, int kind, const gnp_addr *to, const gnp_addr *local,
@@ -183,6 +186,7 @@ const gnp_ops gnp_epoll_ops = {
     .recv = level_recv,
     .recv_done = level_recv_done,
     .send = level_send,
+    .sendfile = level_sendfile,
     .accept = level_accept,
     .recvfrom = level_recvfrom,
     .sendto = level_sendto,

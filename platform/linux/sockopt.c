@@ -2,10 +2,13 @@
 #include "../posix/posix.h"
 #include "../posix/sockopt.h"
 
+#include <errno.h>
 #include <limits.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <netinet/udp.h>
+#include <string.h>
 #include <sys/socket.h>
 
 #define TCP_LISTENER (PX_LISTENER | PX_IP)
@@ -34,6 +37,29 @@ const gnp_px_opt gnp_px_os_opts[] = {
     { GNP_OPT_GRO, PX_UDP, 0, 1, IPPROTO_UDP, UDP_GRO, 0, 0 },
     { 0, 0, 0, 0, 0, 0, 0, 0 }
 };
+
+const int gnp_px_abstract = 1;
+
+/* The kernel would cut a name that is too long, and might find another device. */
+int gnp_px_os_device(int fd, const char *name)
+{
+    size_t n = strlen(name);
+
+    if (n == 0 || n >= IFNAMSIZ) {
+        errno = ENODEV;
+        return -1;
+    }
+    return setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, name, (socklen_t)n + 1);
+}
+
+/* Else bind takes a port for itself alone, and one address has no more than 28,232 of them for all its
+ * peers; connect can share a port among peers.  Linux 4.2. */
+void gnp_px_os_bind_late(int fd)
+{
+    int on = 1;
+
+    setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
+}
 
 int gnp_px_os_reuseport(int fd)
 {

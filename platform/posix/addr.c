@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "native.h"
-
-#include "../err.h"
+#include "posix.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,14 +56,19 @@ static unsigned to_in6(const gnp_addr *a, gnp_native *out)
     return sizeof(out->in6);
 }
 
+static int is_abstract(const gnp_addr *a)
+{
+    return a->len > 0 && a->u.path[0] == '\0';
+}
+
 static unsigned to_un(const gnp_addr *a, gnp_native *out)
 {
-    if (a->len > gnp_unix_path_max())
+    if (a->len > gnp_unix_path_max() || (is_abstract(a) && !gnp_px_abstract))
         return 0;
     memset(&out->un, 0, sizeof(out->un));
     out->un.sun_family = AF_UNIX;
     memcpy(out->un.sun_path, a->u.path, a->len);
-    if (a->len > 0 && a->u.path[0] == '\0') /* an abstract name is counted, not terminated */
+    if (is_abstract(a)) /* an abstract name is counted, not terminated */
         return (unsigned)(PATH_OFFSET + a->len);
     return (unsigned)(PATH_OFFSET + a->len + 1);
 }
@@ -76,6 +81,13 @@ unsigned gnp_px_to_native(const gnp_addr *a, int family, gnp_native *out)
     case GNP_FAMILY_UNIX: return to_un(a, out);
     default: return 0;
     }
+}
+
+int gnp_px_no_native(const gnp_addr *a)
+{
+    if (a->family != GNP_FAMILY_UNIX)
+        return GNP_EADDR;
+    return gnp_px_fail(is_abstract(a) && !gnp_px_abstract ? EOPNOTSUPP : ENAMETOOLONG);
 }
 
 static void from_un(const struct sockaddr_un *un, unsigned len, gnp_addr *out)

@@ -21,6 +21,8 @@ static int code_of(int e)
     case EBADF:
     case ENOTSOCK:
     case EISCONN:
+    case EISDIR: /* what is no file with bytes at an offset */
+    case ESPIPE:
     case EDESTADDRREQ: return GNP_EINVAL;
     case ENOMEM: return GNP_ENOMEM;
     case EAFNOSUPPORT:
@@ -48,6 +50,7 @@ static int code_of(int e)
     case EEXIST: return GNP_EEXIST;
     case ENAMETOOLONG: return GNP_ENAMETOOLONG;
     case ENOENT:
+    case ENODEV: /* no such interface */
     case ENOTDIR: return GNP_ENOENT;
     case EMSGSIZE: return GNP_EMSGSIZE;
     case EBUSY: return GNP_EBUSY;

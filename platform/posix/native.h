@@ -20,6 +20,7 @@ typedef union gnp_native {
 /* Length of the native form, or 0 if a has a family that is not known or a path that is too
  * long.  family is the socket's: an IPv4 address for an IPv6 socket becomes a mapped one. */
 unsigned gnp_px_to_native(const gnp_addr *a, int family, gnp_native *out);
+int gnp_px_no_native(const gnp_addr *a); /* the error where that is 0 */
 void gnp_px_from_native(const gnp_native *in, unsigned len, gnp_addr *out);
 
 int gnp_px_domain(int family); /* AF_..., or -1 */

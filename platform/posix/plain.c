@@ -14,6 +14,35 @@
 const int gnp_px_backlog_max = SOMAXCONN;
 const int gnp_px_msg_more = 0;
 
+const int gnp_px_abstract = 0;
+
+int gnp_px_os_device(int fd, const char *name)
+{
+    (void)fd;
+    (void)name;
+    errno = ENOPROTOOPT;
+    return -1;
+}
+
+void gnp_px_os_bind_late(int fd)
+{
+    (void)fd;
+}
+
+int gnp_reuseport_by_cpu(const gnp_sock *s, unsigned n)
+{
+    (void)s;
+    (void)n;
+    return GNP_ENOTSUP;
+}
+
+int gnp_sock_cred(const gnp_sock *s, gnp_cred *out)
+{
+    (void)s;
+    (void)out;
+    return GNP_ENOTSUP;
+}
+
 /* Without POSIX's word on it there is no telling what SO_REUSEPORT does. */
 int gnp_px_os_reuseport(int fd)
 {

@@ -270,6 +270,14 @@ static int poll_send(gnp_poller *p, gnp_sock *s, const gnp_iov *iov, unsigned co
     return r;
 }
 
+static int poll_sendfile(gnp_poller *p, gnp_sock *s, intptr_t file, uint64_t offset, uint64_t n, uint64_t *sent)
+{
+    int r = gnp_px_sendfile(s, (int)file, offset, n, sent);
+
+    arm(of(p), s);
+    return r;
+}
+
 static int poll_accept(gnp_poller *p, gnp_sock *listener, gnp_sock *out, gnp_addr *peer)
 {
     (void)p;
@@ -365,6 +373,7 @@ const gnp_ops gnp_poll_ops = {
     .recv = poll_recv,
     .recv_done = poll_recv_done,
     .send = poll_send,
+    .sendfile = poll_sendfile,
     .accept = poll_accept,
     .recvfrom = poll_recvfrom,
     .sendto = poll_sendto,

@@ -168,6 +168,12 @@ int gnp_px_recv(gnp_px *p, gnp_sock *s, const void **data, size_t *n);
 /* What a receive into the scratch buffer that returned r (and errno) means. */
 int gnp_px_received(gnp_px *p, gnp_sock *s, ssize_t r, const void **data, size_t *n);
 int gnp_px_send(gnp_sock *s, const gnp_iov *iov, unsigned count, unsigned flags, size_t *sent);
+/* sendfile.c of the system, or sendfile_plain.c; and the copy that does for every kind of file. */
+int gnp_px_sendfile(gnp_sock *s, int file, uint64_t offset, uint64_t n, uint64_t *sent);
+int gnp_px_sendfile_copy(gnp_sock *s, int file, uint64_t offset, uint64_t n, uint64_t *sent);
+int gnp_px_sendfile_end(gnp_sock *s, int code, int some); /* gnp_px_send_cut for a file */
+/* A send ended early with code, while there may be room; what it says to the caller. */
+int gnp_px_send_cut(gnp_sock *s, int code, int some);
 int gnp_px_accept(gnp_sock *listener, gnp_sock *out, gnp_addr *peer);
 int gnp_px_connect(gnp_sock *s, int kind, const gnp_addr *to, const gnp_addr *local, const gnp_sock_opts *o);
 int gnp_px_connect_end(gnp_sock *s);
@@ -192,6 +198,9 @@ int gnp_px_os_accept(gnp_sock *listener, struct sockaddr *sa, unsigned *len);
 
 /* sockopt.c of the system. */
 int gnp_px_os_reuseport(int fd); /* 0, or -1 with errno */
+int gnp_px_os_device(int fd, const char *name);
+void gnp_px_os_bind_late(int fd); /* let connect choose the port, if the system can */
+extern const int gnp_px_abstract; /* 1: Unix names that begin with a zero byte are no paths */
 extern const int gnp_px_backlog_max;
 extern const int gnp_px_msg_more; /* flag of send that more follows, or 0 */
 

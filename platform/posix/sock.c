@@ -33,6 +33,8 @@ static int set_options(int fd, int family, int kind, const gnp_sock_opts *o)
         return gnp_px_fail(errno);
     if (family == GNP_FAMILY_IPV6 && o->v6only >= 0 && set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, o->v6only) != 0)
         return gnp_px_fail(errno);
+    if (ip && o->device != NULL && gnp_px_os_device(fd, o->device) != 0)
+        return gnp_px_fail(errno);
     if (o->rcvbuf != 0 && set_int(fd, SOL_SOCKET, SO_RCVBUF, clamp_int(o->rcvbuf)) != 0)
         return gnp_px_fail(errno);
     if (o->sndbuf != 0 && set_int(fd, SOL_SOCKET, SO_SNDBUF, clamp_int(o->sndbuf)) != 0)
@@ -116,7 +118,7 @@ int gnp_px_bind(const gnp_sock *s, const gnp_addr *a)
     unsigned len = gnp_px_to_native(a, s->family, &native);
 
     if (len == 0)
-        return a->family == GNP_FAMILY_UNIX ? gnp_px_fail(ENAMETOOLONG) : GNP_EADDR;
+        return gnp_px_no_native(a);
     if (bind((int)s->os, &native.sa, len) != 0)
         return gnp_px_fail(errno);
     return GNP_OK;
@@ -148,7 +150,10 @@ int gnp_listen(gnp_sock *out, const gnp_addr *a, const gnp_sock_opts *o, gnp_bou
     r = gnp_px_socket(out, a->family, GNP_LISTENER, o);
     if (r != GNP_OK)
         return r;
-    r = a->family == GNP_FAMILY_UNIX ? gnp_px_bind_path(out, a, bound) : bind_ip(out, a, o);
+    if (a->family == GNP_FAMILY_UNIX)
+        r = gnp_px_bind_path(out, a, o != NULL ? o->unix_mode : 0, bound);
+    else
+        r = bind_ip(out, a, o);
     if (r == GNP_OK && listen((int)out->os, backlog) != 0)
         r = gnp_px_fail(errno);
     if (r == GNP_OK)

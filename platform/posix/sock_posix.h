@@ -12,8 +12,8 @@ int gnp_px_socket(gnp_sock *s, int family, int kind, const gnp_sock_opts *o);
 
 int gnp_px_bind(const gnp_sock *s, const gnp_addr *a);
 
-/* Binds to a Unix path by the rule of gnp_listen. */
-int gnp_px_bind_path(const gnp_sock *s, const gnp_addr *a, gnp_bound *bound);
+/* Binds to a Unix path by the rule of gnp_listen, with permissions if mode is not 0. */
+int gnp_px_bind_path(const gnp_sock *s, const gnp_addr *a, unsigned mode, gnp_bound *bound);
 
 /* interface.c.  An IPv4 address of the interface: GNP_EADDRNOTAVAIL, GNP_EMFILE...; and the index of
  * that which has the address, or 0. */

@@ -8,6 +8,7 @@
 #include "sock_posix.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -74,7 +75,18 @@ static int clear_stale(const gnp_addr *a, const char *path)
     return r == GNP_OK ? remove_same(path, &st) : r;
 }
 
-int gnp_px_bind_path(const gnp_sock *s, const gnp_addr *a, gnp_bound *bound)
+/* By path: fchmod on a socket changes something else on Linux and nothing on the BSDs.  Nobody can connect
+ * before listen, so no one slips in between.  A link is not followed where the system can tell. */
+static int set_mode(const char *path, unsigned mode)
+{
+    if (fchmodat(AT_FDCWD, path, (mode_t)mode, AT_SYMLINK_NOFOLLOW) == 0)
+        return GNP_OK;
+    if (errno != ENOTSUP && errno != EOPNOTSUPP && errno != EINVAL)
+        return gnp_px_fail(errno);
+    return chmod(path, (mode_t)mode) == 0 ? GNP_OK : gnp_px_fail(errno);
+}
+
+int gnp_px_bind_path(const gnp_sock *s, const gnp_addr *a, unsigned mode, gnp_bound *bound)
 {
     char path[GNP_UNIX_PATH_MAX + 1];
     struct stat st;
@@ -82,7 +94,11 @@ int gnp_px_bind_path(const gnp_sock *s, const gnp_addr *a, gnp_bound *bound)
 
     if (a->len > gnp_unix_path_max())
         return gnp_px_fail(ENAMETOOLONG);
+    if (mode > 07777)
+        return gnp_px_fail(EINVAL);
     path_text(a, path);
+    if (mode != 0 && path[0] == '\0') /* an abstract name has no permissions */
+        return gnp_px_fail(EOPNOTSUPP);
     r = gnp_px_bind(s, a);
     if (r == GNP_EADDRINUSE && path[0] != '\0') {
         r = clear_stale(a, path);
@@ -94,6 +110,8 @@ int gnp_px_bind_path(const gnp_sock *s, const gnp_addr *a, gnp_bound *bound)
         bound->ino = (uint64_t)st.st_ino;
         bound->owned = 1;
     }
+    if (r == GNP_OK && mode != 0)
+        r = set_mode(path, mode); /* gnp_listen takes the path away again */
     return r;
 }
 

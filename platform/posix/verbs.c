@@ -92,6 +92,15 @@ static unsigned cut(const gnp_iov *iov, unsigned count, size_t *bytes)
     return i;
 }
 
+int gnp_px_send_cut(gnp_sock *s, int code, int some)
+{
+    if (code != GNP_AGAIN && !some)
+        return code;
+    /* What has left is told first; another failure comes up again at once, by no edge. */
+    s->state |= code == GNP_AGAIN ? PX_WRITE : PX_WRITE | PX_CAN_WRITE;
+    return some ? GNP_OK : GNP_AGAIN;
+}
+
 /* Goes on past the limit of one call by itself: room that is left behind would never be
  * reported by an edge. */
 int gnp_px_send(gnp_sock *s, const gnp_iov *iov, unsigned count, unsigned flags, size_t *sent)
@@ -103,14 +112,8 @@ int gnp_px_send(gnp_sock *s, const gnp_iov *iov, unsigned count, unsigned flags,
         size_t bytes;
         unsigned n = cut(iov, count, &bytes);
         ssize_t r = send_batch((int)s->os, iov, n, n < count ? MSG_NOSIGNAL | gnp_px_msg_more : last);
-        if (r < 0) {
-            int code = gnp_px_fail(errno);
-            if (code != GNP_AGAIN && *sent == 0)
-                return code;
-            /* What has left is told first; another failure comes up again at once, by no edge. */
-            s->state |= code == GNP_AGAIN ? PX_WRITE : PX_WRITE | PX_CAN_WRITE;
-            return *sent > 0 ? GNP_OK : GNP_AGAIN;
-        }
+        if (r < 0)
+            return gnp_px_send_cut(s, gnp_px_fail(errno), *sent > 0);
         *sent += (size_t)r;
         if ((size_t)r < bytes) {
             s->state |= PX_WRITE;
@@ -168,10 +171,12 @@ int gnp_px_connect(gnp_sock *s, int kind, const gnp_addr *to, const gnp_addr *lo
 
     s->os = -1;
     if (len == 0)
-        return to->family == GNP_FAMILY_UNIX ? gnp_px_fail(ENAMETOOLONG) : GNP_EADDR;
+        return gnp_px_no_native(to);
     r = gnp_px_socket(s, to->family, kind, o);
     if (r != GNP_OK)
         return r;
+    if (local != NULL && local->port == 0 && local->family != GNP_FAMILY_UNIX && kind == GNP_STREAM)
+        gnp_px_os_bind_late((int)s->os);
     if (local != NULL && (r = gnp_px_bind(s, local)) != GNP_OK) {
         gnp_px_close_fd(s, 0);
         return r;

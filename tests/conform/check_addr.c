@@ -105,6 +105,18 @@ START_TEST(resolving)
     }
     n = gnp_resolve("localhost", 0, a, 1);
     ck_assert_int_eq(n, 1);
+    for (i = 0; i < 4; i++) { /* RFC 6761: whatever a file or a server says */
+        static const char *const ours[] = { "LocalHost", "localhost.", "gannet.test.localhost", "a.LOCALHOST." };
+        n = gnp_resolve(ours[i], 4, a, 8);
+        ck_assert_int_eq(n, 1);
+        ck_assert(memcmp(a[0].u.ip, "\x7f\0\0\1", 4) == 0);
+        n = gnp_resolve(ours[i], 6, a, 8);
+        ck_assert(n == GNP_EADDR || (n == 1 && a[0].family == 6 && a[0].u.ip[15] == 1));
+        n = gnp_resolve(ours[i], 0, a, 8);
+        ck_assert(n == 1 || n == 2);
+        ck_assert_int_eq(a[n - 1].family, 4);
+    }
+    ck_assert_int_eq(gnp_resolve(".localhost", 0, a, 8), GNP_EADDR);
     ck_assert_int_eq(gnp_resolve("no such host", 0, a, 8), GNP_EADDR);
     ck_assert_int_eq(gnp_resolve("..", 0, a, 8), GNP_EADDR);
 }

@@ -440,6 +440,41 @@ static int tell_pollers(void)
     return EXIT_SUCCESS;
 }
 
+/* For the script "inherited": what a service manager passed, and what a second look finds. */
+static int tell_inherited(int cap)
+{
+    gnp_inherited in[8];
+    int i, n = gnp_inherited_take(in, cap);
+
+    printf("%d\n", n);
+    for (i = 0; i < n; i++)
+        printf("%d %s\n", (int)in[i].os, in[i].name);
+    printf("then %d%s\n", gnp_inherited_take(in, cap),
+           gnp_env("LISTEN_PID") || gnp_env("LISTEN_FDS") || gnp_env("LISTEN_FDNAMES") ? ", still set" : "");
+    for (i = 3; i < 8; i++) {
+        intptr_t os;
+        if (gnp_descriptor_dup(i, &os) == GNP_OK)
+            printf("open %d\n", i);
+        gnp_descriptor_close(os);
+    }
+    return EXIT_SUCCESS;
+}
+
+/* For the script "permissions": a listener's path, which stays behind. */
+static int leave_path(const char *path, const char *mode)
+{
+    gnp_sock_opts o = { .v6only = -1, .unix_mode = (unsigned)strtoul(mode, NULL, 8) };
+    gnp_addr a;
+    gnp_sock l;
+    int r;
+
+    unix_addr(&a, path);
+    r = gnp_listen(&l, &a, &o, NULL);
+    printf("%d\n", r);
+    gnp_sock_close(&l, 0);
+    return EXIT_SUCCESS;
+}
+
 int main(int argc, char **argv)
 {
     SRunner *r;
@@ -450,6 +485,10 @@ int main(int argc, char **argv)
         return EXIT_FAILURE;
     if (argc == 2 && strcmp(argv[1], "--pollers") == 0)
         return tell_pollers();
+    if (argc == 3 && strcmp(argv[1], "--inherited") == 0)
+        return tell_inherited(atoi(argv[2]));
+    if (argc == 4 && strcmp(argv[1], "--leave-path") == 0)
+        return leave_path(argv[2], argv[3]);
     gnp_descriptor_limit(1);
     find_combinations();
     r = srunner_create(suite_poller());
@@ -461,6 +500,8 @@ int main(int argc, char **argv)
     srunner_add_suite(r, suite_accept());
     srunner_add_suite(r, suite_dgram());
     srunner_add_suite(r, suite_detach());
+    srunner_add_suite(r, suite_sendfile());
+    srunner_add_suite(r, suite_special());
     srunner_add_suite(r, suite_option());
     srunner_add_suite(r, suite_descriptor());
     srunner_add_suite(r, suite_listen());

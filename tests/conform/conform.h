@@ -117,6 +117,8 @@ Suite *suite_accept(void);
 Suite *suite_wait(void);
 Suite *suite_dgram(void);
 Suite *suite_detach(void);
+Suite *suite_sendfile(void);
+Suite *suite_special(void);
 Suite *suite_option(void);
 Suite *suite_descriptor(void);
 Suite *suite_poller(void);

@@ -11,6 +11,8 @@ conform_sources = \
 	%D%/check_option.c \
 	%D%/check_poller.c \
 	%D%/check_read.c \
+	%D%/check_sendfile.c \
+	%D%/check_special.c \
 	%D%/check_sys.c \
 	%D%/check_thread.c \
 	%D%/check_wait.c \
@@ -22,8 +24,8 @@ check_PROGRAMS += tests/conform/conform
 tests_conform_conform_SOURCES = $(conform_sources)
 tests_conform_conform_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_conform_conform_LDADD = libplatform.la $(CHECK_LIBS)
-TESTS += tests/conform/conform %D%/environment
-EXTRA_DIST += %D%/environment
+TESTS += tests/conform/conform %D%/environment %D%/inherited %D%/permissions
+EXTRA_DIST += %D%/environment %D%/inherited %D%/permissions
 CLEANFILES += cf-* # sockets of a case that failed
 
 if OS_LINUX
