@@ -4,7 +4,7 @@
 
 example_common = %D%/common.c %D%/common.h
 
-noinst_PROGRAMS += %D%/chat %D%/echo %D%/http %D%/offload
+noinst_PROGRAMS += %D%/chat %D%/echo %D%/http %D%/offload %D%/proxy
 
 %C%_chat_SOURCES = %D%/chat.c $(example_common)
 %C%_chat_LDADD = libgannet.la
@@ -15,8 +15,12 @@ noinst_PROGRAMS += %D%/chat %D%/echo %D%/http %D%/offload
 %C%_echo_SOURCES = %D%/echo.c $(example_common)
 %C%_echo_LDADD = libgannet.la
 
+%C%_proxy_SOURCES = %D%/proxy.c $(example_common)
+%C%_proxy_LDADD = libgannet.la
+
 %C%_http_SOURCES = %D%/http.c %D%/http_parser.c %D%/http_parser.h $(example_common)
 %C%_http_LDADD = libgannet.la
 
 examplesdir = $(docdir)/examples
-dist_examples_DATA = %D%/chat.c %D%/echo.c %D%/http.c %D%/offload.c %D%/http_parser.c %D%/http_parser.h $(example_common)
+dist_examples_DATA = %D%/chat.c %D%/echo.c %D%/http.c %D%/http_parser.c %D%/http_parser.h %D%/offload.c \
+	%D%/proxy.c $(example_common)

@@ -9,7 +9,14 @@ TESTS += %D%/http_parser
 %C%_http_parser_LDADD = $(CHECK_LIBS)
 endif
 
-interop_scripts = %D%/flags %D%/echo %D%/http %D%/load %D%/log
-interop_scripts = %D%/flags %D%/chat %D%/echo %D%/http %D%/load %D%/offload
+interop_scripts = \
+	%D%/chat \
+	%D%/echo \
+	%D%/flags \
+	%D%/http \
+	%D%/load \
+	%D%/log \
+	%D%/offload \
+	%D%/proxy
 TESTS += $(interop_scripts)
 EXTRA_DIST += $(interop_scripts) %D%/lib.sh %D%/pipeline.lua
