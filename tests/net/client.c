@@ -215,11 +215,11 @@ static const gn_handler wrong = { .on_open = wrong_open };
 START_TEST(dial_connects)
 {
     const char *unix_url = nt_unix_url();
-    const char *const served[] = { "tcp://127.0.0.1:0", "tcp4://127.0.0.1:0", unix_url, "tcp6://[::1]:0" };
     gn_options so = nt_options(1);
-    unsigned count = ipv6_works() ? 4 : 3;
-    gn_engine *s = nt_start(&echo_server, NULL, &so, served[0], served[1], served[2],
-                            count > 3 ? served[3] : NULL, (char *)NULL);
+    unsigned count = ipv6_works() ? 6 : 4;
+    gn_engine *s = nt_start(&echo_server, NULL, &so, "tcp://127.0.0.1:0", "tcp4://127.0.0.1:0", unix_url,
+                            "udp://127.0.0.1:0", count > 4 ? "tcp6://[::1]:0" : NULL, "udp6://[::1]:0",
+                            (char *)NULL);
     gn_engine *e = client_start(&wrong, 1);
     for (unsigned i = 0; i < count; i++) {
         gn_dial_options o = dial_options();
@@ -236,7 +236,6 @@ START_TEST(dial_connects)
         ck_assert(nt_nth(NT_OPEN, i).when <= nt_nth(NT_DONE, i).when);
         ck_assert(nt_nth(NT_DONE, i).when <= nt_nth(NT_TRAFFIC, i).when);
         ck_assert_uint_eq(nt_nth(NT_OPEN, i).thread, nt_nth(NT_DONE, i).thread);
-        ck_assert_int_eq(gn_close(handle_of(i), NULL, NULL) == GN_OK, 1); /* stale: tells nobody */
         (void)gn_cancel(op); /* too late */
     }
     ck_assert_uint_eq(nt_count(NT_TRAFFIC), count);
@@ -635,6 +634,71 @@ START_TEST(a_connection_to_itself_is_none)
 }
 END_TEST
 
+/* Options are set before it connects; one that the socket does not have makes the attempt fail. */
+static gn_action option_open(gn_conn *c, void *user)
+{
+    int64_t v = -1;
+    (void)user;
+    v = 0;
+    nt_note(NT_OPEN, gn_conn_handle(c), (int)v);
+    return GN_CLOSE;
+}
+
+START_TEST(options_of_the_socket)
+{
+    static const gn_handler h = { .on_open = option_open };
+    gn_engine *s = nt_start(&echo_server, NULL, NULL, "tcp://127.0.0.1:0", nt_unix_url(), (char *)NULL);
+    gn_engine *e = client_start(&h, 1);
+    gn_opt_value values[2] = { { GN_OPT_NODELAY, 0 }, { GN_OPT_KEEPALIVE, 60 } };
+    gn_dial_options o = dial_options();
+    o.opts = values;
+    ck_assert_int_eq(gn_dial(gn_engine_loop(e, 0), nt_url(s, 0), NULL, on_done, id(0), NULL), GN_OK);
+    nt_await(NT_DONE, 1);
+    o.opt_count = 2;
+    ck_assert_int_eq(gn_dial(gn_engine_loop(e, 0), nt_url(s, 0), &o, on_done, id(1), NULL), GN_OK);
+    memset(values, 0xff, sizeof(values)); /* they were copied */
+    nt_await(NT_DONE, 2);
+    ck_assert_int_eq(nt_nth(NT_DONE, 1).status, GN_OK);
+    ck_assert_int_eq(nt_nth(NT_OPEN, 1).status, 0);
+    values[0].opt = GN_OPT_NODELAY;
+    values[0].value = 1;
+    o.opt_count = 1;
+    ck_assert_int_eq(gn_dial(gn_engine_loop(e, 0), nt_url(s, 1), &o, on_done, id(2), NULL), GN_OK);
+    nt_await(NT_DONE, 3);
+    ck_assert_int_eq(nt_nth(NT_DONE, 2).status, GN_ENOTSUP);
+    nt_stop(e, NT_SECOND);
+    nt_stop(s, NT_SECOND);
+}
+END_TEST
+
+START_TEST(no_descriptor_left)
+{
+    enum { LIMIT = 200 };
+    gnp_sock fill[LIMIT];
+    gnp_addr any = { .family = GNP_FAMILY_IPV4 };
+    unsigned filled = 0;
+    gn_engine *s = nt_start(&echo_server, NULL, NULL, "tcp://127.0.0.1:0", (char *)NULL);
+    gn_engine *e = client_start(&quiet, 1);
+    char url[96];
+    snprintf(url, sizeof(url), "%s", nt_url(s, 0));
+    if (!nt_wrapped() && gnp_descriptor_limit_set(LIMIT) != GNP_ENOTSUP) {
+        while (filled < LIMIT && gnp_dgram_open(&fill[filled], &any, NULL) == GNP_OK)
+            filled++;
+        ck_assert_uint_lt(filled, LIMIT);
+        ck_assert_int_eq(gn_dial(gn_engine_loop(e, 0), url, NULL, on_done, id(0), NULL), GN_OK);
+        nt_await(NT_DONE, 1);
+        ck_assert_int_eq(nt_nth(NT_DONE, 0).status, GN_EMFILE);
+        while (filled > 0)
+            gnp_sock_close(&fill[--filled], 0);
+        ck_assert_int_eq(gn_dial(gn_engine_loop(e, 0), url, NULL, on_done, id(1), NULL), GN_OK);
+        nt_await(NT_DONE, 2);
+        ck_assert_int_eq(nt_nth(NT_DONE, 1).status, GN_OK);
+    }
+    nt_stop(e, NT_SECOND);
+    nt_stop(s, NT_SECOND);
+}
+END_TEST
+
 /* The queue of a Unix listener is full: the dial waits for room, or for its deadline. */
 START_TEST(unix_queue_is_full)
 {
@@ -670,6 +734,118 @@ START_TEST(unix_queue_is_full)
     k.listener = listener;
     k.listener.os = -1;
     clog_close(&k);
+}
+END_TEST
+
+/* ----------------------------------------------------------------------- adopting */
+
+/* Connects c to a socket that nobody serves yet. */
+static gnp_sock pair_make(tc_net *net, tc **c)
+{
+    gnp_poller_config config = { 0 };
+    gnp_poller *p; /* not the client's, for which each event is one of a client */
+    gnp_sock listener, s;
+    gnp_addr a;
+    ck_assert_int_eq(gnp_poller_open(&p, &config), GNP_OK);
+    ck_assert_int_eq(gnp_ip_parse("127.0.0.1", &a), GNP_OK);
+    ck_assert_int_eq(gnp_listen(&listener, &a, NULL, NULL), GNP_OK);
+    ck_assert_int_eq(gnp_sock_local(&listener, &a), GNP_OK);
+    ck_assert_int_eq(gnp_attach(p, &listener, GNP_READ), GNP_OK);
+    *c = tc_connect(net, url_of("tcp", "127.0.0.1", a.port));
+    ck_assert_int_eq(gnp_accept(p, &listener, &s, NULL), GNP_OK);
+    gnp_close(p, &listener, 0);
+    gnp_poller_close(p);
+    return s;
+}
+
+static gn_action adopted_open(gn_conn *c, void *user)
+{
+    gn_addr a;
+    (void)user;
+    NT_EXPECT(gn_conn_context(c) == CONTEXT);
+    NT_EXPECT_INT(gn_conn_listener(c), GN_NO_LISTENER);
+    NT_EXPECT_INT(gn_conn_remote_addr(c, &a), GN_OK);
+    nt_note(NT_OPEN, gn_conn_handle(c), (int)gn_addr_port(&a));
+    return GN_NONE;
+}
+
+START_TEST(adopts_a_stream)
+{
+    static const gn_handler h = { .on_open = adopted_open, .on_traffic = nt_echo, .on_close = nt_on_close };
+    tc_net *net = tc_net_open();
+    tc *c;
+    gnp_addr me;
+    gnp_sock s = pair_make(net, &c);
+    gn_engine *e = client_start(&wrong, 2);
+    gn_dial_options o = dial_options();
+    o.handler = &h;
+    o.context = CONTEXT;
+    ck_assert_int_eq(tc_send_text(c, "early"), GNP_OK); /* it comes before it is adopted */
+    ck_assert_int_eq(gnp_sock_local(&c->sock, &me), GNP_OK);
+    ck_assert_int_eq(gn_adopt(gn_engine_loop(e, 1), s.os, &o, on_done, id(0)), GN_OK);
+    nt_await(NT_DONE, 1);
+    ck_assert_int_eq(nt_nth(NT_DONE, 0).status, GN_OK);
+    ck_assert_int_eq(nt_nth(NT_OPEN, 0).status, me.port);
+    ck_assert_uint_eq(nt_nth(NT_OPEN, 0).id, handle_of(0));
+    ck_assert_int_eq(tc_recv_text(c, "early"), GNP_OK);
+    ck_assert_int_eq(tc_send_text(c, "late"), GNP_OK);
+    ck_assert_int_eq(tc_recv_text(c, "late"), GNP_OK);
+    tc_close(c);
+    nt_await(NT_CLOSE, 1);
+    ck_assert_int_eq(nt_nth(NT_CLOSE, 0).status, GN_EOF);
+    nt_stop(e, NT_SECOND);
+    tc_net_close(net);
+}
+END_TEST
+
+/* What is of no use stays the caller's; what was taken is closed, whatever goes wrong then. */
+START_TEST(adopts_not_everything)
+{
+    tc_net *net = tc_net_open();
+    gnp_addr any = { .family = GNP_FAMILY_IPV4 };
+    gnp_sock listener, dgram;
+    tc *c[3];
+    gnp_sock s[3];
+    gnp_atomic32 go = { 0 };
+    gn_engine *e = client_start(&quiet, 1);
+    gn_handle loop = gn_engine_loop(e, 0);
+    ck_assert_int_eq(gnp_listen(&listener, &any, NULL, NULL), GNP_OK);
+    ck_assert_int_eq(gnp_dgram_open(&dgram, &any, NULL), GNP_OK);
+    ck_assert_int_eq(gn_adopt(loop, -1, NULL, on_done, id(0)), GN_EINVAL);
+    ck_assert_int_eq(gn_adopt(loop, listener.os, NULL, on_done, id(0)), GN_EINVAL);
+    ck_assert_int_eq(gn_adopt(loop, dgram.os, NULL, on_done, id(0)), GN_ENOTCONN);
+    ck_assert_int_eq(gnp_sock_local(&listener, &any), GNP_OK); /* still open */
+    gnp_sock_close(&listener, 0);
+    gnp_sock_close(&dgram, 0);
+
+    for (unsigned i = 0; i < 3; i++)
+        s[i] = pair_make(net, &c[i]);
+    gn_opt_value bad = { (gn_opt)9999, 1 };
+    gn_dial_options o = dial_options();
+    o.opts = &bad;
+    o.opt_count = 1;
+    ck_assert_int_eq(gn_adopt(loop, s[0].os, &o, on_done, id(0)), GN_OK);
+    nt_await(NT_DONE, 1);
+    ck_assert_int_eq(nt_nth(NT_DONE, 0).status, GN_ENOTSUP);
+    ck_assert_int_eq(tc_recv_to_eof(c[0], NULL), GNP_OK);
+
+    ck_assert_int_eq(gn_execute(loop, on_blocked, &go), GN_OK);
+    ck_assert_int_eq(gn_adopt(loop, s[1].os, NULL, on_done, id(1)), GN_OK);
+    ck_assert_int_eq(gn_engine_stop(e, 0), GN_OK);
+    gnp_store32(&go, 1);
+    ck_assert_int_eq(nt_join(e), GN_OK);
+    ck_assert_uint_eq(nt_count(NT_DONE), 2);
+    ck_assert(nt_nth(NT_DONE, 1).status == GN_ESHUTDOWN || nt_nth(NT_DONE, 1).status == GN_ECLOSED);
+    ck_assert_int_eq(tc_recv_to_eof(c[1], NULL), GNP_OK);
+
+    ck_assert_int_eq(gn_adopt(loop, s[2].os, NULL, on_done, id(2)), GN_ECLOSED);
+    ck_assert_int_eq(gnp_sock_peer(&s[2], &any), GNP_OK);
+    gnp_sock_close(&s[2], 0);
+    ck_assert_int_eq(gn_engine_destroy(e), GN_OK);
+    for (unsigned i = 0; i < 3; i++)
+        tc_close(c[i]);
+    tc_net_close(net);
+    ck_assert_uint_eq(nt_count(NT_OPEN), 0);
 }
 END_TEST
 
@@ -901,6 +1077,13 @@ int main(void)
     tcase_add_test(t, local_address);
     tcase_add_test(t, a_connection_to_itself_is_none);
     tcase_add_test(t, unix_queue_is_full);
+    tcase_add_test(t, options_of_the_socket);
+    tcase_add_test(t, no_descriptor_left);
+
+    t = nt_case(s, "adopting", 30);
+    tcase_add_checked_fixture(t, client_begin, NULL);
+    tcase_add_test(t, adopts_a_stream);
+    tcase_add_test(t, adopts_not_everything);
 
     t = nt_case(s, "callbacks", 60);
     tcase_add_checked_fixture(t, client_begin, NULL);
