@@ -13,6 +13,7 @@ net_programs = \
 	%D%/listen \
 	%D%/matrix \
 	%D%/pool \
+	%D%/names \
 	%D%/regress \
 	%D%/signals \
 	%D%/stream
@@ -56,6 +57,10 @@ TESTS += $(net_programs)
 %C%_pool_SOURCES = %D%/pool.c $(net_harness)
 %C%_pool_CFLAGS = $(net_cflags)
 %C%_pool_LDADD = $(net_libs)
+# With the parts of the library, so that its resolver can be replaced.
+%C%_names_SOURCES = %D%/names.c $(net_harness)
+%C%_names_CFLAGS = $(net_cflags)
+%C%_names_LDADD = libcore.la libplatform.la $(CHECK_LIBS)
 %C%_regress_SOURCES = %D%/regress.c $(net_harness)
 %C%_regress_CFLAGS = $(net_cflags)
 %C%_regress_LDADD = $(net_libs)
