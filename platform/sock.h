@@ -133,8 +133,9 @@ typedef struct gnp_cred {
 } gnp_cred;
 int gnp_sock_cred(const gnp_sock *s, gnp_cred *out);
 
-/* Joins and leaves a multicast group.  GNP_EINVAL, GNP_ENOBUFS, GNP_EADDRNOTAVAIL, GNP_EADDRINUSE,
- * GNP_ENOENT. */
+/* Joins and leaves a multicast group.  A membership is the socket's own, whatever others have joined.
+ * GNP_EINVAL (no group, or not of this socket), GNP_ENOENT (no such interface), GNP_EADDRINUSE (joined
+ * already), GNP_EADDRNOTAVAIL (not joined), GNP_ENOBUFS. */
 int gnp_sock_join(const gnp_sock *s, const gnp_addr *group, unsigned interface_index);
 int gnp_sock_leave(const gnp_sock *s, const gnp_addr *group, unsigned interface_index);
 

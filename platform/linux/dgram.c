@@ -87,13 +87,24 @@ int gnp_px_control_segment(struct msghdr *m, gnp_px_control_out *room, size_t se
 int gnp_px_os_group4(int fd, int join, const unsigned char group[4], unsigned interface_index)
 {
     struct ip_mreqn m;
-    int off = 0;
 
     memset(&m, 0, sizeof(m));
     memcpy(&m.imr_multiaddr, group, 4);
     m.imr_ifindex = (int)interface_index;
-    if (setsockopt(fd, IPPROTO_IP, join ? IP_ADD_MEMBERSHIP : IP_DROP_MEMBERSHIP, &m, sizeof(m)) != 0)
-        return -1;
-    /* Without this a socket for every address also gets what others of this host have joined (ip(7)). */
-    return join ? setsockopt(fd, IPPROTO_IP, IP_MULTICAST_ALL, &off, sizeof(off)) : 0;
+    return setsockopt(fd, IPPROTO_IP, join ? IP_ADD_MEMBERSHIP : IP_DROP_MEMBERSHIP, &m, sizeof(m));
+}
+
+#ifndef IPV6_MULTICAST_ALL
+#  define IPV6_MULTICAST_ALL 29 /* since Linux 4.20; older ones say ENOPROTOOPT, and nothing can be done */
+#endif
+
+/* Without this a socket for every address also gets what others of this host have joined (ip(7)). */
+int gnp_px_os_own_groups(int fd, int family)
+{
+    int off = 0;
+
+    if (family == GNP_FAMILY_IPV4)
+        return setsockopt(fd, IPPROTO_IP, IP_MULTICAST_ALL, &off, sizeof(off));
+    (void)setsockopt(fd, IPPROTO_IPV6, IPV6_MULTICAST_ALL, &off, sizeof(off));
+    return 0;
 }

@@ -35,3 +35,16 @@ int gnp_px_os_group4(int fd, int join, const unsigned char group[4], unsigned in
     }
     return setsockopt(fd, IPPROTO_IP, join ? IP_ADD_MEMBERSHIP : IP_DROP_MEMBERSHIP, &m, sizeof(m));
 }
+
+int gnp_px_os_own_groups(int fd, int family)
+{
+#ifdef IP_MULTICAST_ALL
+    int off = 0;
+
+    if (family == GNP_FAMILY_IPV4)
+        return setsockopt(fd, IPPROTO_IP, IP_MULTICAST_ALL, &off, sizeof(off));
+#endif
+    (void)fd;
+    (void)family;
+    return 0;
+}

@@ -36,6 +36,8 @@ static int member(const gnp_sock *s, int join, const gnp_addr *group, unsigned i
         r = group6((int)s->os, join, group, interface_index);
     else
         r = gnp_px_os_group4((int)s->os, join, group->u.ip, interface_index);
+    if (r == 0 && join)
+        r = gnp_px_os_own_groups((int)s->os, group->family);
     if (r == 0)
         return GNP_OK;
     return errno == ENODEV || errno == ENXIO ? (gnp_px_fail(errno), GNP_ENOENT) : gnp_px_fail(errno);

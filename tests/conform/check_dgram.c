@@ -526,6 +526,342 @@ START_TEST(bad_destinations)
 }
 END_TEST
 
+/* ------------------------------------------------- where it came from and went to */
+
+static void next_dgram(dgrams *d, gnp_dgram *g)
+{
+    int r;
+
+    while ((r = gnp_recvfrom(d->t.p, &d->s, g)) == GNP_AGAIN)
+        await(&d->t, &d->s, GNP_EV_READABLE);
+    ck_assert_int_eq(r, GNP_OK);
+}
+
+/* One family's own addresses, on a socket for every address of them. */
+static void info_of(int i, const char *any, const char *one, const char *other, size_t bytes)
+{
+    dgrams d;
+    gnp_dgram g;
+    gnp_addr to[2];
+    unsigned k;
+
+    dgrams_open_on(&d, i, NULL, any);
+    ip_addr(&to[0], one, d.addr.port);
+    ip_addr(&to[1], other, d.addr.port);
+    other_sends(&d, &to[0], 1, 30);
+    next_dgram(&d, &g);
+    ck_assert_ptr_null(g.local); /* nobody asked */
+    ck_assert_uint_eq(g.interface_index, 0);
+    gnp_recv_done(d.t.p, &d.s);
+    if (gnp_sock_set(&d.s, GNP_OPT_PACKET_INFO, 1) == GNP_ENOTSUP) {
+        dgrams_close(&d);
+        return;
+    }
+    for (k = 0; k < 50; k++)
+        other_sends(&d, &to[k % 2], k, 30);
+    for (k = 0; k < 50; k++) {
+        next_dgram(&d, &g);
+        check_dgram(&g, k, 30);
+        ck_assert_ptr_nonnull(g.local);
+        ck_assert_int_eq(g.local->family, d.addr.family);
+        ck_assert(memcmp(g.local->u.ip, to[k % 2].u.ip, bytes) == 0);
+        ck_assert_uint_eq(g.local->port, 0);
+        ck_assert_uint_eq(g.interface_index, gnp_interface_index("127.0.0.1"));
+        gnp_recv_done(d.t.p, &d.s);
+    }
+    ck_assert_int_eq(gnp_sock_set(&d.s, GNP_OPT_PACKET_INFO, 0), GNP_OK);
+    other_sends(&d, &to[0], 1, 30);
+    next_dgram(&d, &g);
+    ck_assert_ptr_null(g.local);
+    gnp_recv_done(d.t.p, &d.s);
+    dgrams_close(&d);
+}
+
+START_TEST(packet_info_is_told)
+{
+    info_of(_i, "0.0.0.0", "127.0.0.1", "127.1.2.3", 4);
+    if (gnp_has_ipv6())
+        info_of(_i, "::", "::1", "::1", 16);
+}
+END_TEST
+
+/* An IPv4 datagram at an IPv6 socket: the address is told in the form of its peer's. */
+START_TEST(packet_info_of_the_other_family)
+{
+    gnp_sock_opts o = { .v6only = 0 };
+    static const unsigned char mapped[16] = { [10] = 0xff, [11] = 0xff, 127, 3, 2, 1 };
+    gnp_addr any, to;
+    gnp_sock s;
+    gnp_dgram g;
+    dgrams d;
+
+    if (!gnp_has_ipv6())
+        return;
+    dgrams_open(&d, _i, NULL);
+    ip_addr(&any, "::", 0);
+    if (gnp_dgram_open(&s, &any, &o) == GNP_OK) {
+        if (gnp_sock_set(&s, GNP_OPT_PACKET_INFO, 1) == GNP_OK) {
+            ck_assert_int_eq(gnp_attach(d.t.p, &s, GNP_READ), GNP_OK);
+            ck_assert_int_eq(gnp_sock_local(&s, &any), GNP_OK);
+            ip_addr(&to, "127.3.2.1", any.port);
+            other_sends(&d, &to, 4, 40);
+            await(&d.t, &s, GNP_EV_READABLE);
+            ck_assert_int_eq(gnp_recvfrom(d.t.p, &s, &g), GNP_OK);
+            ck_assert_ptr_nonnull(g.local);
+            ck_assert_int_eq(g.local->family, GNP_FAMILY_IPV6);
+            ck_assert(memcmp(g.local->u.ip, mapped, 16) == 0);
+            ck_assert_int_eq(g.peer->family, g.local->family);
+            gnp_recv_done(d.t.p, &s);
+            gnp_close(d.t.p, &s, 0);
+        } else {
+            gnp_sock_close(&s, 0);
+        }
+    }
+    dgrams_close(&d);
+}
+END_TEST
+
+/* ---------------------------------------------------------------- trains */
+
+/* What has come of a train of n bytes, alone or as trains; how many datagrams that is. */
+static unsigned take_train(dgrams *d, size_t n, size_t segment, int gro)
+{
+    size_t at = 0;
+    unsigned pieces = 0, trains = 0;
+    gnp_dgram g;
+
+    while (at < n) {
+        next_dgram(d, &g);
+        ck_assert_int_eq(g.truncated, 0);
+        ck_assert(stream_matches(g.data, at, g.len));
+        if (g.segment == 0) {
+            ck_assert_uint_eq(g.len, n - at < segment ? n - at : segment);
+            pieces++;
+        } else {
+            ck_assert_int_eq(gro, 1);
+            ck_assert_uint_eq(g.segment, segment);
+            pieces += (unsigned)((g.len + segment - 1) / segment);
+            trains += g.len > segment;
+        }
+        at += g.len;
+        gnp_recv_done(d->t.p, &d->s);
+    }
+    ck_assert_uint_eq(at, n);
+    if (gro && n > segment)
+        ck_assert_uint_gt(trains, 0); /* the loopback hands them over as they were sent */
+    return pieces;
+}
+
+/* Trains of all sizes, between lone datagrams, to a socket that wants trains and one that does not. */
+static void trains(int i, const char *ip)
+{
+    static const size_t sizes[][2] = { { 1000, 100 }, { 1001, 100 }, { 6400, 100 }, { 64 * 1000, 1000 },
+                                       { 100, 100 }, { 99, 100 }, { 101, 100 }, { 65000, 1400 } };
+    static unsigned char buf[65536];
+    dgrams d;
+    unsigned sent;
+    size_t k;
+    int gro;
+
+    stream_fill(buf, 0, sizeof(buf));
+    for (gro = 0; gro <= 1; gro++) {
+        dgrams_open_on(&d, i, NULL, ip);
+        if (gro && gnp_sock_set(&d.s, GNP_OPT_GRO, 1) == GNP_ENOTSUP) {
+            dgrams_close(&d);
+            return;
+        }
+        for (k = 0; k < sizeof(sizes) / sizeof(sizes[0]); k++) {
+            size_t n = sizes[k][0], segment = sizes[k][1];
+            gnp_dgram_out out[3] = { { buf, 7, &d.addr, 0 }, { buf, n, &d.addr, segment }, { buf, 9, &d.addr, 0 } };
+            int r = gnp_sendto(d.t.q, &d.other, out, 3, &sent);
+            if (r == GNP_ENOTSUP) {
+                ck_assert_uint_eq(sent, 1);
+                ck_assert_uint_eq(k, 0); /* if the system knows trains, then any */
+                dgrams_close(&d);
+                return;
+            }
+            ck_assert_int_eq(r, GNP_OK);
+            ck_assert_uint_eq(sent, 3);
+            ck_assert_uint_eq(take_train(&d, 7, 7, 0), 1);
+            ck_assert_uint_eq(take_train(&d, n, segment, gro), (n + segment - 1) / segment);
+            ck_assert_uint_eq(take_train(&d, 9, 9, 0), 1);
+            quiet(&d.t, &d.s, ~0u);
+        }
+        dgrams_close(&d);
+    }
+}
+
+START_TEST(trains_go_out_and_come_in)
+{
+    trains(_i, "127.0.0.1");
+    if (gnp_has_ipv6())
+        trains(_i, "::1");
+}
+END_TEST
+
+/* ---------------------------------------------------------------- groups */
+
+/* Sends from other to the group.  0 if this system routes no groups there. */
+static int group_send(dgrams *d, const gnp_addr *group, uint32_t number)
+{
+    gnp_dgram_out out = { &number, sizeof(number), group, 0 };
+    unsigned sent;
+    int r = gnp_sendto(d->t.q, &d->other, &out, 1, &sent);
+
+    return r == GNP_OK;
+}
+
+static void expect_number(dgrams *d, uint32_t number)
+{
+    gnp_dgram g;
+
+    next_dgram(d, &g);
+    ck_assert_uint_eq(g.len, 4);
+    ck_assert(memcmp(g.data, &number, 4) == 0);
+    gnp_recv_done(d->t.p, &d->s);
+}
+
+/* The loopback, or another interface that routes groups of this family; what is sent stays on this host.
+ * With a membership of d.s in the group.  0: none. */
+static unsigned group_interface(dgrams *d, const gnp_addr *group)
+{
+    unsigned lo = gnp_interface_index("127.0.0.1"), k;
+
+    ck_assert_uint_ne(lo, 0);
+    ck_assert_int_eq(gnp_sock_set(&d->other, GNP_OPT_MULTICAST_LOOP, 1), GNP_OK);
+    ck_assert_int_eq(gnp_sock_set(&d->other, GNP_OPT_MULTICAST_TTL, 0), GNP_OK);
+    for (k = 0; k < 32; k++) {
+        unsigned index = k == 0 ? lo : k;
+        if (gnp_sock_set(&d->other, GNP_OPT_MULTICAST_IF, index) != GNP_OK ||
+            gnp_sock_join(&d->s, group, index) != GNP_OK)
+            continue;
+        if (group_send(d, group, 0)) {
+            expect_number(d, 0);
+            return index;
+        }
+        ck_assert_int_eq(gnp_sock_leave(&d->s, group, index), GNP_OK);
+    }
+    printf("no interface here has groups of family %d\n", group->family);
+    return 0;
+}
+
+static void groups(int i, const char *any, const char *in, const char *out)
+{
+    gnp_addr a, b;
+    dgrams d;
+    unsigned index;
+
+    dgrams_open_on(&d, i, NULL, any);
+    ip_addr(&a, in, d.addr.port);
+    ip_addr(&b, out, d.addr.port);
+    index = group_interface(&d, &a);
+    if (index != 0) {
+        ck_assert_int_eq(gnp_sock_join(&d.s, &a, index), GNP_EADDRINUSE);
+        ck_assert_int_eq(gnp_sock_leave(&d.s, &b, index), GNP_EADDRNOTAVAIL);
+        ck_assert(group_send(&d, &b, 2));
+        quiet(&d.t, &d.s, ~0u); /* not ours */
+        ck_assert_int_eq(gnp_sock_join(&d.s, &b, index), GNP_OK);
+        ck_assert(group_send(&d, &b, 3));
+        expect_number(&d, 3);
+        ck_assert_int_eq(gnp_sock_leave(&d.s, &a, index), GNP_OK);
+        ck_assert(group_send(&d, &a, 4));
+        quiet(&d.t, &d.s, ~0u);
+    }
+    dgrams_close(&d);
+}
+
+START_TEST(groups_are_joined_and_left)
+{
+    groups(_i, "0.0.0.0", "239.255.71.1", "239.255.71.2");
+    if (gnp_has_ipv6())
+        groups(_i, "::", "ff15::7101", "ff15::7102");
+}
+END_TEST
+
+/* A membership is the socket's own, whatever others of this host have joined. */
+START_TEST(groups_of_others_are_not_ours)
+{
+    gnp_addr a, b;
+    gnp_sock s;
+    dgrams d;
+    unsigned index;
+
+    dgrams_open_on(&d, _i, NULL, "0.0.0.0");
+    ip_addr(&a, "239.255.71.3", d.addr.port);
+    ip_addr(&b, "239.255.71.4", d.addr.port);
+    open_socket(&s, &(gnp_addr){ 0 }, "0.0.0.0");
+    index = group_interface(&d, &a);
+    if (index != 0) {
+        ck_assert_int_eq(gnp_sock_join(&s, &b, index), GNP_OK);
+        ck_assert(group_send(&d, &b, 5));
+        quiet(&d.t, &d.s, ~0u);
+    }
+    gnp_sock_close(&s, 0);
+    dgrams_close(&d);
+}
+END_TEST
+
+/* Several sockets bind one group, and each gets all of it. */
+START_TEST(a_group_is_bound_by_many)
+{
+    gnp_sock_opts o = { .v6only = -1, .reuseaddr = 1 };
+    unsigned lo = gnp_interface_index("127.0.0.1");
+    gnp_addr group;
+    gnp_sock s[2];
+    gnp_dgram g;
+    dgrams d;
+    int k;
+
+    dgrams_open(&d, _i, NULL);
+    ip_addr(&group, "239.255.71.5", 0);
+    ck_assert_int_eq(gnp_dgram_open(&s[0], &group, &o), GNP_OK);
+    ck_assert_int_eq(gnp_sock_local(&s[0], &group), GNP_OK);
+    ck_assert_int_eq(gnp_dgram_open(&s[1], &group, &o), GNP_OK);
+    for (k = 0; k < 2; k++) {
+        ck_assert_int_eq(gnp_sock_join(&s[k], &group, lo), GNP_OK);
+        ck_assert_int_eq(gnp_attach(d.t.p, &s[k], GNP_READ), GNP_OK);
+    }
+    ck_assert_int_eq(gnp_sock_set(&d.other, GNP_OPT_MULTICAST_IF, lo), GNP_OK);
+    if (group_send(&d, &group, 6)) {
+        for (k = 0; k < 2; k++) {
+            while (gnp_recvfrom(d.t.p, &s[k], &g) == GNP_AGAIN)
+                await(&d.t, &s[k], GNP_EV_READABLE);
+            ck_assert_uint_eq(g.len, 4);
+            gnp_recv_done(d.t.p, &s[k]);
+        }
+    }
+    for (k = 0; k < 2; k++)
+        gnp_close(d.t.p, &s[k], 0);
+    /* One address of the host is still one server's. */
+    ck_assert_int_eq(gnp_dgram_open(&s[0], &d.addr, &o), GNP_EADDRINUSE);
+    dgrams_close(&d);
+}
+END_TEST
+
+START_TEST(bad_groups)
+{
+    unsigned lo = gnp_interface_index("127.0.0.1");
+    gnp_addr four, six, host;
+    gnp_sock_opts o = { .v6only = -1 };
+    gnp_sock s;
+    dgrams d;
+
+    dgrams_open(&d, _i, NULL);
+    ip_addr(&four, "239.255.71.6", 0);
+    ip_addr(&six, "ff15::7103", 0);
+    ip_addr(&host, "127.0.0.1", 0);
+    ck_assert_int_eq(gnp_sock_join(&d.s, &host, lo), GNP_EINVAL);
+    ck_assert_int_eq(gnp_sock_join(&d.s, &six, lo), GNP_EINVAL);
+    ck_assert_int_lt(gnp_sock_join(&d.s, &four, 0x7ffffff0u), 0);
+    ck_assert_int_eq(gnp_listen(&s, &host, &o, NULL), GNP_OK);
+    ck_assert_int_eq(gnp_sock_join(&s, &four, lo), GNP_EINVAL);
+    gnp_sock_close(&s, 0);
+    ck_assert_uint_eq(gnp_interface_index("no such interface"), 0);
+    ck_assert_uint_eq(gnp_interface_index("192.0.2.77"), 0);
+    dgrams_close(&d);
+}
+END_TEST
+
 Suite *suite_dgram(void)
 {
     Suite *s = suite_create("dgram");
@@ -543,5 +879,12 @@ Suite *suite_dgram(void)
     ADD_POLLER_TEST(s, over_ipv6);
     ADD_POLLER_TEST(s, families_take_turns);
     ADD_POLLER_TEST(s, bad_destinations);
+    ADD_POLLER_TEST(s, packet_info_is_told);
+    ADD_POLLER_TEST(s, packet_info_of_the_other_family);
+    ADD_POLLER_TEST(s, trains_go_out_and_come_in);
+    ADD_POLLER_TEST(s, groups_are_joined_and_left);
+    ADD_POLLER_TEST(s, groups_of_others_are_not_ours);
+    ADD_POLLER_TEST(s, a_group_is_bound_by_many);
+    ADD_POLLER_TEST(s, bad_groups);
     return s;
 }
