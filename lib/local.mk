@@ -66,5 +66,5 @@ libcore_la_SOURCES = \
 	%D%/timer_api.c \
 	%D%/udp.c \
 	%D%/udp.h \
+	%D%/udp_api.c \
 	%D%/write_ref.c
-	%D%/udp_api.c

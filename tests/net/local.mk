@@ -7,6 +7,7 @@ net_programs = \
 	%D%/client \
 	%D%/cross \
 	%D%/datagram \
+	%D%/datagram_client \
 	%D%/framing \
 	%D%/lifecycle \
 	%D%/limits \
@@ -39,6 +40,9 @@ TESTS += $(net_programs)
 %C%_datagram_SOURCES = %D%/datagram.c $(net_harness)
 %C%_datagram_CFLAGS = $(net_cflags)
 %C%_datagram_LDADD = $(net_libs)
+%C%_datagram_client_SOURCES = %D%/datagram_client.c $(net_harness)
+%C%_datagram_client_CFLAGS = $(net_cflags)
+%C%_datagram_client_LDADD = $(net_libs)
 %C%_framing_SOURCES = %D%/framing.c $(net_harness)
 %C%_framing_CFLAGS = $(net_cflags)
 %C%_framing_LDADD = $(net_libs)
