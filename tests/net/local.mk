@@ -15,6 +15,7 @@ net_programs = \
 	%D%/matrix \
 	%D%/pool \
 	%D%/names \
+	%D%/pool_race \
 	%D%/regress \
 	%D%/signals \
 	%D%/stream
@@ -65,6 +66,9 @@ TESTS += $(net_programs)
 %C%_names_SOURCES = %D%/names.c $(net_harness)
 %C%_names_CFLAGS = $(net_cflags)
 %C%_names_LDADD = libcore.la libplatform.la $(CHECK_LIBS)
+%C%_pool_race_SOURCES = %D%/pool_race.c $(net_harness)
+%C%_pool_race_CFLAGS = $(net_cflags)
+%C%_pool_race_LDADD = $(net_libs)
 %C%_regress_SOURCES = %D%/regress.c $(net_harness)
 %C%_regress_CFLAGS = $(net_cflags)
 %C%_regress_LDADD = $(net_libs)
