@@ -163,6 +163,9 @@ static void conn_end(gn_conn *c, int reason)
     c->state = GNI_CONN_LINGER;
     c->reason = (int16_t)reason;
     counts_leave(l);
+    if (l->watched) {
+        gni_busy_begin(&l->busy, gn_conn_handle(c));
+    }
     if ((c->flags & GNI_F_FAILED) != 0 && h->on_error != NULL) {
         h->on_error(c, reason, c->user);
     }
@@ -439,6 +442,9 @@ void gni_conn_action(gn_conn *c, gn_action action)
 void gni_conn_callback_begin(gn_conn *c, const void *data, size_t n)
 {
     gn_loop *l = c->loop;
+    if (l->watched) {
+        gni_busy_begin(&l->busy, gn_conn_handle(c));
+    }
     l->current = c;
     l->lent = data;
     l->span_len = l->lent_len = n;

@@ -361,6 +361,7 @@ static void signals_let_go(gn_engine *e)
 static int start_failed(gn_engine *e, int rc)
 {
     (void)threads_join(e);
+    gni_stall_stop(e);
     signals_let_go(e);
     gnp_mutex_lock(&e->lock);
     e->state = GNI_ENGINE_JOINED;
@@ -392,6 +393,9 @@ int gn_engine_start(gn_engine *e)
         return start_failed(e, GN_ECANCELED);
     }
     rc = loops_make(e);
+    if (rc == GN_OK) {
+        rc = gni_stall_start(e);
+    }
     if (rc == GN_OK) {
         rc = threads_start(e);
         rc = threads_release(e, rc);
@@ -452,6 +456,7 @@ int gn_engine_join(gn_engine *e)
         return rc;
     }
     (void)threads_join(e);
+    gni_stall_stop(e);
     signals_let_go(e);
     if (e->handler->on_shutdown != NULL) {
         e->handler->on_shutdown(e, e->user);

@@ -38,6 +38,7 @@ struct gn_engine {
     const char *poller_name;
     gni_signals signals;
     gn_pool *resolver; /* NULL until the first name is dialled; guarded by lock */
+    gni_stall *stall; /* NULL: nobody watches for stalls */
 };
 
 /* Chooses the loop for an accepted connection. */

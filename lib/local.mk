@@ -60,6 +60,8 @@ libcore_la_SOURCES = \
 	%D%/segq.h \
 	%D%/signal.c \
 	%D%/signal.h \
+	%D%/stall.c \
+	%D%/stall.h \
 	%D%/stats.h \
 	%D%/timer.c \
 	%D%/timer.h \

@@ -76,8 +76,8 @@ void gni_log_stamp(uint64_t wall_ns, char out[GNI_LOG_STAMP])
     unsigned s = (unsigned)(seconds % 86400), year, month, day;
 
     date_of(seconds / 86400, &year, &month, &day);
-    (void)snprintf(out, GNI_LOG_STAMP, "%04u-%02u-%02uT%02u:%02u:%02u.%06uZ", year % 10000, month % 100, day % 100,
-                   s / 3600, s / 60 % 60, s % 60, micros % 1000000);
+    (void)snprintf(out, GNI_LOG_STAMP, "%04u-%02u-%02uT%02u:%02u:%02u.%06uZ", year % 10000, month % 100,
+                   day % 100, s / 3600, s / 60 % 60, s % 60, micros % 1000000);
 }
 
 static const char *const level_names[] = { "debug", "info", "warning", "error" };

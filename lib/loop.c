@@ -292,6 +292,9 @@ static unsigned queue_run(gn_loop *l, unsigned priority, unsigned most)
         gni_task *t = q->first;
         q->first = t->next;
         n++;
+        if (l->watched) {
+            gni_busy_begin(&l->busy, GN_HANDLE_NONE);
+        }
         t->run(t, GN_OK);
     }
     return n;
@@ -378,6 +381,9 @@ static int turn(gn_loop *l)
         gni_log(GN_LOG_ERROR, "loop %u: waiting for events failed: %s", l->index, gn_strerror(count));
         return count;
     }
+    if (l->watched) {
+        gni_busy_begin(&l->busy, GN_HANDLE_NONE);
+    }
     events_dispatch(l, count);
     if (l->woken && l->index == 0) {
         gni_signals_run(&l->engine->signals, l->engine);
@@ -394,6 +400,9 @@ static int turn(gn_loop *l)
     }
     gni_count(&l->stats.turns, 1);
     stop_check(l);
+    if (l->watched) {
+        gni_busy_end(&l->busy);
+    }
     return GN_OK;
 }
 
@@ -539,5 +548,6 @@ void gni_loop_main(void *loop)
         }
     }
     loop_teardown(l);
+    gni_busy_end(&l->busy);
     current_loop = NULL;
 }

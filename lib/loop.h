@@ -11,6 +11,7 @@
 #include "op.h"
 #include "opmem.h"
 #include "segq.h"
+#include "stall.h"
 #include "stats.h"
 #include "timer.h"
 
@@ -59,6 +60,8 @@ struct gn_loop {
     gni_conntab conns;
     gni_segpool segs;
     gni_stage stage;
+    int watched;       /* busy is kept up to date */
+    gni_busy busy;
     gn_conn *current;  /* whose callback runs, for writes into the stage */
     const unsigned char *lent; /* the bytes lent to that callback */
     size_t lent_len;

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "log.h"
 #include "memory.h"
 
 #define QUEUE_MAX 4096u
@@ -125,6 +126,7 @@ int gn_pool_create(gn_pool **out, const gn_pool_options *options)
     rc = options_take(&o, options);
     if (rc != GN_OK)
         return rc;
+    gni_log_setup();
     gni_engines_add();
     p = gnp_zalloc(sizeof *p);
     rc = p == NULL ? GN_ENOMEM : locks_init(p);

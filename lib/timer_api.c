@@ -30,6 +30,9 @@ static void fire(gni_timer *g, void *loop)
         t->due = later(later(t->due, missed * t->period), t->period);
         gni_timer_set(&l->wheel, &t->timer, t->due);
     }
+    if (l->watched) {
+        gni_busy_begin(&l->busy, GN_HANDLE_NONE);
+    }
     t->fn(l, (gn_timer *)(void *)g, t->arg);
 }
 

@@ -18,6 +18,7 @@ net_programs = \
 	%D%/pool_race \
 	%D%/regress \
 	%D%/signals \
+	%D%/stall \
 	%D%/stream
 net_harness = %D%/harness.c %D%/harness.h
 net_cflags = $(AM_CFLAGS) $(CHECK_CFLAGS)
@@ -75,6 +76,9 @@ TESTS += $(net_programs)
 %C%_signals_SOURCES = %D%/signals.c $(net_harness)
 %C%_signals_CFLAGS = $(net_cflags)
 %C%_signals_LDADD = $(net_libs)
+%C%_stall_SOURCES = %D%/stall.c $(net_harness)
+%C%_stall_CFLAGS = $(net_cflags)
+%C%_stall_LDADD = $(net_libs)
 %C%_stream_SOURCES = %D%/stream.c $(net_harness)
 %C%_stream_CFLAGS = $(net_cflags)
 %C%_stream_LDADD = $(net_libs)
