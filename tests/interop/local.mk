@@ -15,7 +15,7 @@ interop_scripts = \
 	%D%/flags \
 	%D%/http \
 	%D%/load \
-	%D%/log \
+	%D%/logging \
 	%D%/offload \
 	%D%/proxy
 TESTS += $(interop_scripts)
