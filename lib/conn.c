@@ -543,7 +543,7 @@ static size_t conn_receive(gn_conn *c)
     size_t n = 0;
     int rc = gnp_recv(l->poller, &c->sock, &data, &n);
     if (rc == GNP_OK) {
-        if (c->state == GNI_CONN_OPEN) {
+        if (gni_conn_usable(c)) {
             conn_input(c, data, n);
             /* A callback may have stopped reading, or ended the connection. */
             return gni_conn_usable(c) && gni_segq_empty(&c->u.out) && c->inbound.len == 0 &&

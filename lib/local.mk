@@ -62,6 +62,7 @@ libcore_la_SOURCES = \
 	%D%/signal.h \
 	%D%/stall.c \
 	%D%/stall.h \
+	%D%/send_file.c \
 	%D%/stats.h \
 	%D%/timer.c \
 	%D%/timer.h \

@@ -86,15 +86,25 @@ int gni_out_send_stage(gn_conn *c)
     return rc;
 }
 
+static int send_file(gn_conn *c, const gni_item *i, uint64_t *asked, uint64_t *sent)
+{
+    *asked = i->u.file.left < TURN_BYTES ? i->u.file.left : TURN_BYTES;
+    int rc = gnp_sendfile(c->loop->poller, &c->sock, i->u.file.os, i->u.file.offset, *asked, sent);
+    return rc == GNP_EOF ? GNP_EIO : rc; /* shorter than was promised to the peer */
+}
+
 /* One system call for what comes first in the queue.  *asked is how much it was offered. */
 static int send_first(gn_conn *c, uint64_t *asked, uint64_t *sent)
 {
     gnp_poller *p = c->loop->poller;
-    gni_segq *q = &c->u.out;
+    gni_node *first = c->u.out.head;
+    if (first->kind == GNI_NODE_FILE) {
+        return send_file(c, gni_item_of(first), asked, sent);
+    }
     gnp_iov span[QUEUE_SPANS];
-    size_t n = 0;
     int more = 0;
-    unsigned count = gni_segq_iov(q, span, QUEUE_SPANS, &more);
+    size_t n = 0;
+    unsigned count = gni_segq_iov(&c->u.out, span, QUEUE_SPANS, &more);
     *asked = 0;
     for (unsigned i = 0; i < count; i++) {
         *asked += span[i].len;
@@ -240,6 +250,17 @@ int gni_out_write(gn_conn *c, const gn_iov *iov, unsigned count)
 
 /* ------------------------------------------------- more than copied bytes */
 
+int gni_out_refusal(const gn_conn *c)
+{
+    if (!gni_conn_usable(c)) {
+        return GN_ECLOSED;
+    }
+    if ((c->flags & GNI_F_DGRAM) != 0) {
+        return GN_ENOTSUP;
+    }
+    return (c->flags & GNI_F_SHUT) != 0 ? GN_EPIPE : GN_OK;
+}
+
 /* What was staged comes before what is now queued.  A little of it is moved to the queue, so that both
  * leave in one system call. */
 static int stage_to_queue(gn_conn *c)
@@ -275,18 +296,6 @@ static gni_item *item_new(gn_conn *c, unsigned kind, gn_handle h, gn_done done, 
     return i;
 }
 
-int gni_out_put(gn_conn *c, gni_item *i)
-{
-    int rc = stage_to_queue(c);
-    if (rc == GN_OK) {
-        rc = gni_segq_put(&c->u.out, &c->loop->segs, i);
-    }
-    if (rc == GN_OK) {
-        changed(c);
-    }
-    return rc;
-}
-
 /* Short pieces share a segment: one more span costs the system call more than copying them. */
 static int queue_ref(gn_conn *c, const gn_iov *iov)
 {
@@ -302,7 +311,7 @@ static int queue_ref(gn_conn *c, const gn_iov *iov)
     i->u.ref.len = iov->len;
     int rc = gni_segq_put(&c->u.out, pool, i);
     if (rc != GN_OK) {
-        gni_item_give(pool, i);
+        gni_item_drop(pool, i);
     }
     return rc;
 }
@@ -344,9 +353,61 @@ int gni_out_write_ref(gn_conn *c, const gn_iov *iov, unsigned count, gn_handle h
     if (rc == GN_OK) {
         changed(c);
     } else if (mark != NULL) {
-        gni_item_give(pool, mark);
+        gni_item_drop(pool, mark);
     }
     return rc;
+}
+
+int gni_out_send_file(gn_conn *c, const gni_part *f, gn_done done, void *arg)
+{
+    gni_segpool *pool = &c->loop->segs;
+    gni_item *i = item_new(c, GNI_NODE_FILE, gn_conn_handle(c), done, arg);
+    if (i == NULL) {
+        return GN_ENOMEM;
+    }
+    i->u.file = *f;
+    int rc = stage_to_queue(c);
+    if (rc == GN_OK) {
+        rc = gni_segq_put(&c->u.out, pool, i);
+    }
+    if (rc != GN_OK) {
+        gni_item_drop(pool, i);
+        return rc;
+    }
+    changed(c);
+    return GN_OK;
+}
+
+int gni_out_send_descriptor(gn_conn *c, intptr_t os, const void *data, size_t n)
+{
+    gni_segpool *pool = &c->loop->segs;
+    gn_iov one = { data, n };
+    size_t total = 0;
+    gni_item *i = item_new(c, GNI_NODE_DESCRIPTOR, GN_HANDLE_NONE, NULL, NULL);
+    if (i == NULL) {
+        gnp_descriptor_close(os);
+        return GN_ENOMEM;
+    }
+    i->u.descriptor = os;
+    int rc = room_check(c, &one, 1, &total);
+    if (rc == GN_OK) {
+        rc = stage_to_queue(c);
+    }
+    gni_segq_tip tip = gni_segq_tip_of(&c->u.out);
+    if (rc == GN_OK) {
+        rc = gni_segq_put(&c->u.out, pool, i);
+    }
+    if (rc != GN_OK) {
+        gni_item_drop(pool, i);
+        return rc;
+    }
+    rc = gni_segq_append(&c->u.out, pool, data, n);
+    if (rc != GN_OK) {
+        gni_segq_rewind(&c->u.out, pool, &tip);
+        return rc;
+    }
+    changed(c);
+    return GN_OK;
 }
 
 void gni_out_finish(gn_loop *l)

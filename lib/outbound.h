@@ -24,8 +24,14 @@ int gni_out_write(gn_conn *c, const gn_iov *iov, unsigned count);
  * GN_ELIMIT, GN_ENOMEM, GN_EINVAL; then done is not called. */
 int gni_out_write_ref(gn_conn *c, const gn_iov *iov, unsigned count, gn_handle h, gn_done done, void *arg);
 
-/* Queues an item behind what is staged or queued; then it is the queue's.  GN_ELIMIT, GN_ENOMEM. */
-int gni_out_put(gn_conn *c, gni_item *i);
+/* Queues a part of a file, not empty.  GN_ELIMIT, GN_ENOMEM. */
+int gni_out_send_file(gn_conn *c, const gni_part *f, gn_done done, void *arg);
+
+/* Queues a descriptor, which now is the library's in any case, and n > 0 bytes that it goes with. */
+int gni_out_send_descriptor(gn_conn *c, intptr_t os, const void *data, size_t n);
+
+/* Why c can take no more of the user's, or GN_OK. */
+int gni_out_refusal(const gn_conn *c);
 
 /* Calls the completions that are due now.  Those that come due meanwhile wait for the next turn, so that
  * they cannot hold the loop. */

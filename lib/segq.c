@@ -246,8 +246,14 @@ static void node_drop(gni_segpool *p, gni_node *n, int status)
     }
     i = gni_item_of(n);
     if (n->kind == GNI_NODE_DESCRIPTOR)
-        (void)0; 
+        gnp_descriptor_close(i->u.descriptor);
     gni_item_finish(p, i, status);
+}
+
+void gni_item_drop(gni_segpool *p, gni_item *i)
+{
+    i->done = NULL;
+    node_drop(p, &i->node, GN_OK);
 }
 
 void gni_segq_rewind(gni_segq *q, gni_segpool *p, const gni_segq_tip *tip)
@@ -265,9 +271,10 @@ void gni_segq_rewind(gni_segq *q, gni_segpool *p, const gni_segq_tip *tip)
     while (n != NULL) {
         gni_node *next = n->next;
 
-        if (n->kind != GNI_NODE_DATA)
-            gni_item_of(n)->done = NULL;
-        node_drop(p, n, GN_OK);
+        if (n->kind == GNI_NODE_DATA)
+            seg_give(p, n);
+        else
+            gni_item_drop(p, gni_item_of(n));
         n = next;
     }
 }

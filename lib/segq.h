@@ -42,6 +42,12 @@ typedef struct gni_seg {
     unsigned char data[GNI_SEG_SIZE - sizeof(gni_node)];
 } gni_seg;
 
+/* Of a file: what is still to be sent. */
+typedef struct gni_part {
+    intptr_t os;
+    uint64_t offset, left;
+} gni_part;
+
 typedef struct gni_item {
     gni_node node;
     union {
@@ -49,10 +55,7 @@ typedef struct gni_item {
             const unsigned char *base;
             size_t len;
         } ref;
-        struct {
-            intptr_t os;
-            uint64_t offset, left;
-        } file;
+        gni_part file;
         intptr_t descriptor; /* ours */
         int status;          /* once it is finished */
     } u;
@@ -92,6 +95,9 @@ static inline gni_item *gni_item_of(gni_node *n) { return (gni_item *)(void *)n;
 
 /* Makes its completion due, or gives the item back if it has none. */
 void gni_item_finish(gni_segpool *p, gni_item *i, int status);
+
+/* Gives back an item that will not be queued, without its completion but with what it owns. */
+void gni_item_drop(gni_segpool *p, gni_item *i);
 
 /* Nothing is left to be sent.  A queue without bytes may still hold files. */
 static inline int gni_segq_empty(const gni_segq *q) { return q->head == NULL; }

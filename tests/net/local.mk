@@ -13,6 +13,7 @@ net_programs = \
 	%D%/limits \
 	%D%/listen \
 	%D%/matrix \
+	%D%/outbound \
 	%D%/pool \
 	%D%/names \
 	%D%/pool_race \
@@ -60,6 +61,9 @@ TESTS += $(net_programs)
 %C%_matrix_SOURCES = %D%/matrix.c $(net_harness)
 %C%_matrix_CFLAGS = $(net_cflags)
 %C%_matrix_LDADD = $(net_libs)
+%C%_outbound_SOURCES = %D%/outbound.c $(net_harness)
+%C%_outbound_CFLAGS = $(net_cflags)
+%C%_outbound_LDADD = $(net_libs)
 %C%_pool_SOURCES = %D%/pool.c $(net_harness)
 %C%_pool_CFLAGS = $(net_cflags)
 %C%_pool_LDADD = $(net_libs)
