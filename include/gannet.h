@@ -834,7 +834,7 @@ typedef struct gn_dial_options {
     const gn_handler *handler; /* its callbacks and their user; NULL: those of the engine */
     void *user;
     void *context;             /* gn_conn_context, from on_open on */
-    uint64_t timeout_ns;       /* for resolving and connecting together; 10 s */
+    uint64_t timeout_ns;       /* for resolving and connecting together; 10 s, also for 0 */
     uint64_t attempt_delay_ns; /* until the next address is tried beside the last; 250 ms (RFC 8305);
                                   within 10 ms and 2 s */
     const char *local;         /* address to bind to, "host:port" with numeric host, port 0: any; NULL: any */
@@ -846,24 +846,28 @@ typedef struct gn_dial_options {
 GN_API void gn_dial_options_init_sized(gn_dial_options *o, size_t size);
 #define gn_dial_options_init(o) gn_dial_options_init_sized((o), sizeof(gn_dial_options))
 
-/* Connects to addr (scheme://host:port as gn_engine_listen, or unix://path) on the loop that `where`
- * names, or that owns that connection.  A host name is resolved on another thread; all its addresses
- * are tried, IPv6 and IPv4 in turn, the next one when one fails or attempt_delay_ns has passed.  Then
- * on_open is called, then done(GN_OK) with the handle of the connection; or done alone, with
- * GN_HANDLE_NONE, and GN_EADDR, GN_ETIMEDOUT, GN_ECANCELED, GN_ECLOSED (the loop went first),
- * GN_ESHUTDOWN, GN_ELIMIT (conns_max), or the error of the attempt that came furthest.  options are
- * copied and may be NULL, as may done and op. udp://...: a connected datagram socket, with on_open,
- * on_traffic for each datagram, gn_conn_write and on_close. */
+/* Connects to addr (scheme://host:port as gn_engine_listen, or unix://path; an empty host or "*" is this
+ * one) on the loop that `where` names, or that owns that connection.  A host name is resolved on another
+ * thread; its addresses (at most 16) are tried, IPv6 and IPv4 in turn, the next one when one fails or
+ * attempt_delay_ns has passed.  Then on_open is called, then done(GN_OK) with the handle of the
+ * connection; or done alone, with GN_HANDLE_NONE, and GN_EADDR, GN_ETIMEDOUT, GN_ECANCELED, GN_ECLOSED
+ * (the loop went first), GN_ESHUTDOWN, GN_ELIMIT (conns_max; or 1,024 names wait already), or the error
+ * of the attempt that came furthest.  options are copied and may be NULL, as may done and op. udp://...: a
+ * connected datagram socket, with on_open, on_traffic for each datagram, gn_conn_write and on_close.
+ *
+ * The system's resolver cannot be interrupted: deadline, gn_cancel and stop don't wait for it, but
+ * gn_engine_destroy does. */
 GN_API int gn_dial(gn_handle where, const char *addr, const gn_dial_options *options, gn_done done, void *arg,
                    gn_op *op);
 
 /* Makes a connected stream or datagram socket that somebody else has made a connection of the loop; as
  * a dial, but for connecting.  The descriptor belongs to gannet from a GN_OK on, also if done tells a
- * failure. */
+ * failure.  GN_EINVAL: it is no such socket; GN_ENOTCONN. */
 GN_API int gn_adopt(gn_handle where, gn_descriptor d, const gn_dial_options *options, gn_done done,
                     void *arg);
 
-/* [any] The loop with the fewest connections now, for gn_dial and gn_adopt. */
+/* [any] The loop with the fewest connections now, those under way included, for gn_dial and gn_adopt;
+ * GN_HANDLE_NONE when none runs. */
 GN_API gn_handle gn_engine_least_loop(const gn_engine *e);
 
 /* ---------------------------------------------------------- worker pool */

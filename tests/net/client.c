@@ -519,6 +519,26 @@ START_TEST(second_address_when_the_first_refuses)
 }
 END_TEST
 
+/* localhost is this host, whatever the files of the system say. */
+START_TEST(localhost_is_here)
+{
+    static const char *const names[] = { "localhost", "LocalHost." };
+    gn_engine *s = nt_start(&echo_server, NULL, NULL, "tcp4://127.0.0.1:0", (char *)NULL);
+    gn_engine *e = client_start(&quiet, 1);
+    gn_addr a;
+    ck_assert_int_eq(gn_engine_addr(s, 0, &a), GN_OK);
+    for (unsigned i = 0; i < 2; i++) {
+        ck_assert_int_eq(gn_dial(gn_engine_loop(e, 0), url_of("tcp", names[i], gn_addr_port(&a)), NULL, on_done,
+                                 id(i), NULL),
+                         GN_OK);
+        nt_await(NT_DONE, i + 1);
+        ck_assert_int_eq(nt_nth(NT_DONE, i).status, GN_OK);
+    }
+    nt_stop(e, NT_SECOND);
+    nt_stop(s, NT_SECOND);
+}
+END_TEST
+
 START_TEST(second_address_beside_the_first)
 {
     clog k;
@@ -1071,6 +1091,7 @@ int main(void)
     t = nt_case(s, "addresses", 60);
     tcase_add_checked_fixture(t, client_begin, NULL);
     tcase_add_test(t, second_address_when_the_first_refuses);
+    tcase_add_test(t, localhost_is_here);
     tcase_add_test(t, second_address_beside_the_first);
     tcase_add_test(t, deadline_over_all_addresses);
     tcase_add_test(t, error_of_the_farthest);

@@ -4,6 +4,7 @@ tests_unit_unit_SOURCES = \
 	%D%/check_addr.c \
 	%D%/check_balance.c \
 	%D%/check_conntab.c \
+	%D%/check_dial.c \
 	%D%/check_error.c \
 	%D%/check_frame.c \
 	%D%/check_mailbox.c \

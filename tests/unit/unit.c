@@ -135,6 +135,7 @@ int main(void)
 
     srunner_add_suite(r, suite_balance());
     srunner_add_suite(r, suite_conntab());
+    srunner_add_suite(r, suite_dial());
     srunner_add_suite(r, suite_error());
     srunner_add_suite(r, suite_frame());
     srunner_add_suite(r, suite_mailbox());

@@ -10,6 +10,7 @@
 Suite *suite_addr(void);
 Suite *suite_balance(void);
 Suite *suite_conntab(void);
+Suite *suite_dial(void);
 Suite *suite_error(void);
 Suite *suite_frame(void);
 Suite *suite_mailbox(void);
