@@ -32,6 +32,8 @@ typedef struct gnp_ops {
     void (*recv_done)(gnp_poller *p, gnp_sock *s);
     int (*send)(gnp_poller *p, gnp_sock *s, const gnp_iov *iov, unsigned count, unsigned flags, size_t *sent);
     int (*sendfile)(gnp_poller *p, gnp_sock *s, intptr_t file, uint64_t offset, uint64_t n, uint64_t *sent);
+    int (*send_descriptor)(gnp_poller *p, gnp_sock *s, intptr_t os, const void *data, size_t n, size_t *sent);
+    int (*recv_descriptor)(gnp_poller *p, gnp_sock *s, intptr_t *out);
     int (*accept)(gnp_poller *p, gnp_sock *listener, gnp_sock *out, gnp_addr *peer);
     int (*recvfrom)(gnp_poller *p, gnp_sock *s, gnp_dgram *out);
     int (*sendto)(gnp_poller *p, gnp_sock *s, const gnp_dgram_out *out, unsigned count, unsigned *sent);

@@ -24,6 +24,7 @@ platform_posix = \
 	%D%/posix/px.c \
 	%D%/posix/relax.c \
 	%D%/posix/resolve.c \
+	%D%/posix/rights.c \
 	%D%/posix/sendfile.c \
 	%D%/posix/signal.c \
 	%D%/posix/sock.c \

@@ -112,8 +112,8 @@ int gnp_send_descriptor(gnp_poller *p, gnp_sock *s, intptr_t os, const void *dat
 
 /* After a gnp_recv on a socket with GNP_OPT_PASS_DESCRIPTORS and before its gnp_recv_done: the next
  * descriptor that came with those bytes, closed on exec, the caller's; GNP_AGAIN when there is none
- * left.  Those not taken are closed by gnp_recv_done, or by the next gnp_recv if that one told no
- * data. */
+ * left; before that once GNP_EMFILE if some were lost because this process may not open more.  Those not
+ * taken are closed by gnp_recv_done, or by the next gnp_recv if that one told no data. */
 int gnp_recv_descriptor(gnp_poller *p, gnp_sock *s, intptr_t *out);
 
 /* Takes the next connection of an attached listener, detached.  peer may be NULL.

@@ -125,6 +125,16 @@ int gnp_sendfile(gnp_poller *p, gnp_sock *s, intptr_t file, uint64_t offset, uin
     return p->ops->sendfile(p, s, file, offset, n, sent);
 }
 
+int gnp_send_descriptor(gnp_poller *p, gnp_sock *s, intptr_t os, const void *data, size_t n, size_t *sent)
+{
+    return p->ops->send_descriptor(p, s, os, data, n, sent);
+}
+
+int gnp_recv_descriptor(gnp_poller *p, gnp_sock *s, intptr_t *out)
+{
+    return p->ops->recv_descriptor(p, s, out);
+}
+
 int gnp_accept(gnp_poller *p, gnp_sock *listener, gnp_sock *out, gnp_addr *peer)
 {
     return p->ops->accept(p, listener, out, peer);

@@ -58,7 +58,7 @@ typedef struct gnp_opt_value {
 
 typedef struct gnp_sock_opts {
     int backlog;              /* listeners; 0: the system's maximum */
-    int reuseaddr;            /* 1: bind during TIME_WAIT; a multicast group: beside others who allow it too */
+    int reuseaddr;            /* 1: bind in TIME_WAIT; a multicast group: beside others who allow it too */
     int reuseport;            /* GNP_SHARED: several sockets share the port, the kernel balances */
     int v6only;               /* -1: the system's default, else 0 or 1 */
     int nodelay;              /* 1: TCP_NODELAY, inherited or set on each accepted socket */

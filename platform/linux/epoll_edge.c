@@ -95,6 +95,8 @@ static int recv_unix(gnp_px *p, gnp_sock *s, const void **data, size_t *n)
     struct msghdr m;
     ssize_t r;
 
+    if (s->state & PX_DESCRIPTORS)
+        return gnp_px_recv_rights(p, s, data, n);
     memset(&m, 0, sizeof(m));
     m.msg_iov = &v;
     m.msg_iovlen = 1;
@@ -128,6 +130,8 @@ static void edge_recv_done(gnp_poller *p, gnp_sock *s)
 {
     gnp_px_batch *b = s->priv;
 
+    if (of(p)->px.rights_of != NULL)
+        gnp_px_rights_drop(&of(p)->px);
     if (s->kind != GNP_DGRAM)
         return;
     gnp_px_dgram_done(&of(p)->px, s, &b);
@@ -156,6 +160,18 @@ static int edge_sendfile(gnp_poller *p, gnp_sock *s, intptr_t file, uint64_t off
     s->state &= ~(uint32_t)PX_CAN_WRITE;
     r = gnp_px_sendfile(s, (int)file, offset, n, sent);
     if (gnp_px_listed(s) || (s->state & PX_CAN_WRITE))
+        relist(of(p), s);
+    return r;
+}
+
+static int edge_send_descriptor(gnp_poller *p, gnp_sock *s, intptr_t os, const void *data, size_t n,
+                                size_t *sent)
+{
+    int r;
+
+    s->state &= ~(uint32_t)PX_CAN_WRITE;
+    r = gnp_px_send_descriptor(s, (int)os, data, n, sent);
+    if (gnp_px_listed(s))
         relist(of(p), s);
     return r;
 }
@@ -234,6 +250,8 @@ const gnp_ops gnp_epoll_edge_ops = {
     .recv_done = edge_recv_done,
     .send = edge_send,
     .sendfile = edge_sendfile,
+    .send_descriptor = edge_send_descriptor,
+    .recv_descriptor = gnp_px_recv_descriptor,
     .accept = edge_accept,
     .recvfrom = edge_recvfrom,
     .sendto = edge_sendto,

@@ -108,6 +108,8 @@ static void level_recv_done(gnp_poller *p, gnp_sock *s)
 {
     gnp_px_batch *b = s->priv;
 
+    if (of(p)->px.rights_of != NULL)
+        gnp_px_rights_drop(&of(p)->px);
     if (s->kind != GNP_DGRAM)
         return;
     gnp_px_dgram_done(&of(p)->px, s, &b);
@@ -136,6 +138,12 @@ static int level_sendfile(gnp_poller *p, gnp_sock *s, intptr_t file, uint64_t of
                           uint64_t *sent)
 {
     return owe(p, s, gnp_px_sendfile(s, (int)file, offset, n, sent));
+}
+
+static int level_send_descriptor(gnp_poller *p, gnp_sock *s, intptr_t os, const void *data, size_t n,
+                                 size_t *sent)
+{
+    return owe(p, s, gnp_px_send_descriptor(s, (int)os, data, n, sent));
 }
 
 static int level_accept(gnp_poller *p, gnp_sock *listener, gnp_sock *out, gnp_addr *peer)
@@ -187,6 +195,8 @@ const gnp_ops gnp_epoll_ops = {
     .recv_done = level_recv_done,
     .send = level_send,
     .sendfile = level_sendfile,
+    .send_descriptor = level_send_descriptor,
+    .recv_descriptor = gnp_px_recv_descriptor,
     .accept = level_accept,
     .recvfrom = level_recvfrom,
     .sendto = level_sendto,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * sendfile(2), which has no MSG_NOSIGNAL: to a broken connection it raises SIGPIPE.  The signal is
- * blocked meanwhile and taken away, two short system calls beside one that moves a file's pages; the process's
- * own handling of SIGPIPE stays what it is.
+ * blocked meanwhile and taken away, two short system calls beside one that moves a file's pages; the
+ * process's own handling of SIGPIPE stays what it is.
  */
 #include "../posix/posix.h"
 

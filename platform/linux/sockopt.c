@@ -15,6 +15,7 @@
 #define TCP_STREAM (PX_STREAM | PX_IP)
 
 const int gnp_px_backlog_max = INT_MAX; /* the kernel cuts it to net.core.somaxconn */
+const int gnp_px_msg_cloexec = MSG_CMSG_CLOEXEC;
 const int gnp_px_msg_more = MSG_MORE;
 
 /* The kernel's own limits where no better is known: it says EINVAL itself. */

@@ -38,6 +38,7 @@ static int code_of(int e)
     case EMFILE: return GNP_EMFILE;
     case ENFILE: return GNP_ENFILE;
     case ENOBUFS:
+    case ETOOMANYREFS: /* descriptors on their way: as many as the process may open */
     case ENOSPC: return GNP_ENOBUFS; /* epoll_ctl: fs.epoll.max_user_watches is reached */
     case ECONNREFUSED: return GNP_ECONNREFUSED;
     case ECONNRESET: return GNP_ECONNRESET;

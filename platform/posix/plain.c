@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 const int gnp_px_backlog_max = SOMAXCONN;
+const int gnp_px_msg_cloexec = 0;
 const int gnp_px_msg_more = 0;
 
 const int gnp_px_abstract = 0;

@@ -255,6 +255,8 @@ static void poll_recv_done(gnp_poller *base, gnp_sock *s)
 {
     gnp_pollp *p = of(base);
 
+    if (p->px.rights_of != NULL)
+        gnp_px_rights_drop(&p->px);
     if (s->kind != GNP_DGRAM)
         return;
     gnp_px_dgram_done(&p->px, s, &p->entries[index_of(s)].held);
@@ -270,9 +272,19 @@ static int poll_send(gnp_poller *p, gnp_sock *s, const gnp_iov *iov, unsigned co
     return r;
 }
 
-static int poll_sendfile(gnp_poller *p, gnp_sock *s, intptr_t file, uint64_t offset, uint64_t n, uint64_t *sent)
+static int poll_sendfile(gnp_poller *p, gnp_sock *s, intptr_t file, uint64_t offset, uint64_t n,
+                         uint64_t *sent)
 {
     int r = gnp_px_sendfile(s, (int)file, offset, n, sent);
+
+    arm(of(p), s);
+    return r;
+}
+
+static int poll_send_descriptor(gnp_poller *p, gnp_sock *s, intptr_t os, const void *data, size_t n,
+                                size_t *sent)
+{
+    int r = gnp_px_send_descriptor(s, (int)os, data, n, sent);
 
     arm(of(p), s);
     return r;
@@ -374,6 +386,8 @@ const gnp_ops gnp_poll_ops = {
     .recv_done = poll_recv_done,
     .send = poll_send,
     .sendfile = poll_sendfile,
+    .send_descriptor = poll_send_descriptor,
+    .recv_descriptor = gnp_px_recv_descriptor,
     .accept = poll_accept,
     .recvfrom = poll_recvfrom,
     .sendto = poll_sendto,

@@ -42,10 +42,13 @@ enum {
 
 typedef struct gnp_px_batch gnp_px_batch; /* datagrams received and not yet taken; mmsg.c */
 
+#define PX_RIGHTS 253 /* most descriptors of one message: SCM_MAX_FD of Linux; the BSDs take fewer */
+
 typedef struct gnp_px {
     gnp_poller base;
     unsigned char *scratch; /* what gnp_recv lends */
     size_t scratch_size;
+    gnp_sock *rights_of; /* whose descriptors wait, or NULL; rights.c */
     gnp_event *round; /* the caller's array since the last wait */
     unsigned round_n;
     unsigned turn;            /* alternates when there is room for one event only */
@@ -55,6 +58,9 @@ typedef struct gnp_px {
     size_t dgram_size;
     gnp_atomic32 woken;       /* 1: a wake is on its way, others need not write */
     int wake_read, wake_write;
+    unsigned rights_n, rights_next; /* received, taken */
+    int rights_lost;
+    int rights[PX_RIGHTS];
 } gnp_px;
 
 /* ----------------------------------------------------------------- errors */
@@ -180,6 +186,13 @@ int gnp_px_connect_end(gnp_sock *s);
 int gnp_px_shutdown(gnp_poller *p, gnp_sock *s);
 void gnp_px_close_fd(gnp_sock *s, int reset);
 
+/* Descriptors over Unix streams; rights.c.  recv_rights is gnp_px_recv on sockets with PX_DESCRIPTORS; it
+ * sets PX_PROBE when the read may have stopped at descriptors.  rights_drop closes what was not taken. */
+int gnp_px_recv_rights(gnp_px *p, gnp_sock *s, const void **data, size_t *n);
+int gnp_px_recv_descriptor(gnp_poller *p, gnp_sock *s, intptr_t *out);
+int gnp_px_send_descriptor(gnp_sock *s, int os, const void *data, size_t n, size_t *sent);
+void gnp_px_rights_drop(gnp_px *p);
+
 /* Datagrams; mmsg.c or mmsg_plain.c.  *held is where the backend keeps the socket's batch.
  * dgram_done follows each GNP_OK of recvfrom; it clears PX_CAN_READ when nothing is left.
  * recvfrom says GNP_AGAIN without a system call while PX_CAN_READ is not set. */
@@ -202,6 +215,7 @@ int gnp_px_os_device(int fd, const char *name);
 void gnp_px_os_bind_late(int fd); /* let connect choose the port, if the system can */
 extern const int gnp_px_abstract; /* 1: Unix names that begin with a zero byte are no paths */
 extern const int gnp_px_backlog_max;
+extern const int gnp_px_msg_cloexec; /* flag of recvmsg that descriptors are closed on exec, or 0 */
 extern const int gnp_px_msg_more; /* flag of send that more follows, or 0 */
 
 /* thread_name.c: names the calling thread. */

@@ -30,6 +30,7 @@ int gnp_px_init(gnp_px *p, const gnp_ops *ops, const gnp_poller_config *config)
 
 void gnp_px_fini(gnp_px *p)
 {
+    gnp_px_rights_drop(p);
     gnp_px_dgram_fini(p);
     close(p->wake_read);
     if (p->wake_write != p->wake_read)
@@ -78,6 +79,8 @@ void gnp_px_forget(gnp_px *p, gnp_sock *s)
 {
     gnp_event *e = gnp_px_slot(p->round, p->round_n, s);
 
+    if (p->rights_of == s)
+        gnp_px_rights_drop(p);
     if (e != NULL) {
         e->sock = NULL;
         e->what = 0;

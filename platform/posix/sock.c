@@ -172,7 +172,8 @@ int gnp_dgram_open(gnp_sock *out, const gnp_addr *a, const gnp_sock_opts *o)
     if (r != GNP_OK)
         return r;
     /* Of a group everybody who has bound it gets a copy, if all of them allow it. */
-    if (o != NULL && o->reuseaddr && gnp_px_is_group(a) && set_int((int)out->os, SOL_SOCKET, SO_REUSEADDR, 1) != 0)
+    if (o != NULL && o->reuseaddr && gnp_px_is_group(a) &&
+        set_int((int)out->os, SOL_SOCKET, SO_REUSEADDR, 1) != 0)
         return give_up(out, gnp_px_fail(errno));
     r = bind_ip(out, a, o);
     return r == GNP_OK ? GNP_OK : give_up(out, r);

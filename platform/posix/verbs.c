@@ -54,6 +54,8 @@ int gnp_px_recv(gnp_px *p, gnp_sock *s, const void **data, size_t *n)
 {
     ssize_t r;
 
+    if (s->state & PX_DESCRIPTORS)
+        return gnp_px_recv_rights(p, s, data, n);
     do {
         r = recv((int)s->os, p->scratch, p->scratch_size, 0);
     } while (r < 0 && errno == EINTR);

@@ -106,7 +106,7 @@ START_TEST(resolving)
     n = gnp_resolve("localhost", 0, a, 1);
     ck_assert_int_eq(n, 1);
     for (i = 0; i < 4; i++) { /* RFC 6761: whatever a file or a server says */
-        static const char *const ours[] = { "LocalHost", "localhost.", "gannet.test.localhost", "a.LOCALHOST." };
+        static const char *const ours[] = { "LocalHost", "localhost.", "a.test.localhost", "a.LOCALHOST." };
         n = gnp_resolve(ours[i], 4, a, 8);
         ck_assert_int_eq(n, 1);
         ck_assert(memcmp(a[0].u.ip, "\x7f\0\0\1", 4) == 0);

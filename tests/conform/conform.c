@@ -500,6 +500,7 @@ int main(int argc, char **argv)
     srunner_add_suite(r, suite_accept());
     srunner_add_suite(r, suite_dgram());
     srunner_add_suite(r, suite_detach());
+    srunner_add_suite(r, suite_rights());
     srunner_add_suite(r, suite_sendfile());
     srunner_add_suite(r, suite_special());
     srunner_add_suite(r, suite_option());

@@ -117,6 +117,7 @@ Suite *suite_accept(void);
 Suite *suite_wait(void);
 Suite *suite_dgram(void);
 Suite *suite_detach(void);
+Suite *suite_rights(void);
 Suite *suite_sendfile(void);
 Suite *suite_special(void);
 Suite *suite_option(void);

@@ -11,6 +11,7 @@ conform_sources = \
 	%D%/check_option.c \
 	%D%/check_poller.c \
 	%D%/check_read.c \
+	%D%/check_rights.c \
 	%D%/check_sendfile.c \
 	%D%/check_special.c \
 	%D%/check_sys.c \
