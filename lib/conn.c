@@ -9,6 +9,7 @@
 #include "engine.h"
 #include "log.h"
 #include "loop.h"
+#include "migrate.h"
 #include "outbound.h"
 #include "pipe.h"
 #include "udp.h"
@@ -78,7 +79,7 @@ gni_more *gni_conn_more(gn_conn *c)
     return c->more;
 }
 
-static void more_free(gn_conn *c)
+void gni_conn_more_free(gn_conn *c)
 {
     gnp_free(c->more, sizeof *c->more);
     c->more = NULL;
@@ -89,7 +90,7 @@ static void traffic(gn_conn *c, const void *data, size_t n);
 static void conn_release(gn_conn *c)
 {
     if ((c->flags & (GNI_F_DIRTY | GNI_F_INFLIGHT)) == 0) {
-        more_free(c);
+        gni_conn_more_free(c);
         gni_conntab_release(&c->loop->conns, c);
     }
 }
@@ -155,7 +156,8 @@ static void counts_leave(gn_loop *l)
     gnp_sub32(&l->load, 1);
 }
 
-static void conn_end(gn_conn *c, int reason)
+/* All of its end but the socket's. */
+static gn_action conn_finish(gn_conn *c, int reason)
 {
     gn_loop *l = c->loop;
     const gn_handler *h = c->handler;
@@ -180,14 +182,49 @@ static void conn_end(gn_conn *c, int reason)
         gni_segq_clear(&c->u.out, &l->segs, reason == GN_OK || reason == GN_EOF ? GN_ECLOSED : reason);
     }
     gni_budget_update(c);
+    if (c->more != NULL) {
+        gni_migrate_end(c);
+    }
     gni_conntab_retire(&l->conns, c);
     closers_done(c);
-    if (!linger_start(c)) {
-        sock_close(c, (c->flags & GNI_F_RESET) != 0);
-    }
+    return action;
+}
+
+static void action_of_end(gn_loop *l, gn_action action)
+{
     if (action == GN_SHUTDOWN) {
         gn_engine_stop(l->engine, l->engine->options.drain_ns);
     }
+}
+
+static void conn_end(gn_conn *c, int reason)
+{
+    gn_loop *l = c->loop;
+    gn_action action = conn_finish(c, reason);
+    if (!linger_start(c)) {
+        sock_close(c, (c->flags & GNI_F_RESET) != 0);
+    }
+    action_of_end(l, action);
+}
+
+void gni_conn_end_detached(gn_conn *c, int reason)
+{
+    c->flags |= GNI_F_FAILED;
+    gn_action action = conn_finish(c, reason);
+    gnp_sock_close(&c->sock, 1);
+    c->state = GNI_CONN_DEAD;
+    action_of_end(c->loop, action);
+}
+
+void gni_conn_free_slot(gn_conn *c)
+{
+    c->state = GNI_CONN_DEAD;
+    conn_release(c);
+}
+
+void gni_conn_deadlines(gn_conn *c)
+{
+    deadline_update(c);
 }
 
 void gni_conn_fail(gn_conn *c, int reason, int os_error)

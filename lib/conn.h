@@ -47,7 +47,8 @@ enum {
     GNI_F_FDS = 262144,   /* descriptors may come: look for them after each read */
     GNI_F_LIMITED = 524288, /* has an outbound_max of its own */
     GNI_F_HELD = 1048576, /* counts in the budgets: held is not 0 */
-    GNI_F_SINK = 2097152  /* the input of another connection comes here */
+    GNI_F_SINK = 2097152, /* the input of another connection comes here */
+    GNI_F_CATCHING = 4194304 /* see migrate.c */
 };
 
 /*
@@ -105,6 +106,7 @@ typedef struct gni_more {
     gn_conn *pipe_from;   /* whose input comes here */
     intptr_t *descriptors;/* received and not yet taken, GN_DESCRIPTORS_MAX of room */
     unsigned descriptor_first, descriptor_count;
+    struct gni_trail *trail; /* where it has been, see migrate.c */
 } gni_more;
 
 /* NULL when there is no memory. */
@@ -128,6 +130,14 @@ void gni_conn_discard_slot(gn_conn *c);
 
 /* Closes the socket now, without any callback: of attempts that lost, of what moved away. */
 void gni_conn_drop(gn_conn *c, int reset);
+
+/* For its journey: sets its timer anew on its loop; ends it, callbacks and all, while its socket is not
+ * attached (its slot, if it has one, is still to be given back); gives back a slot whose socket is gone
+ * or elsewhere; frees more. */
+void gni_conn_deadlines(gn_conn *c);
+void gni_conn_end_detached(gn_conn *c, int reason);
+void gni_conn_free_slot(gn_conn *c);
+void gni_conn_more_free(gn_conn *c);
 
 /* What the poller reported. */
 void gni_conn_event(gn_conn *c, const gnp_event *ev);

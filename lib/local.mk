@@ -30,6 +30,8 @@ libcore_la_SOURCES = \
 	%D%/loop.h \
 	%D%/memory.c \
 	%D%/memory.h \
+	%D%/migrate.c \
+	%D%/migrate.h \
 	%D%/mpsc.c \
 	%D%/mpsc.h \
 	%D%/op.c \

@@ -173,7 +173,8 @@ gn_conn *gn_conn_from_handle(gn_handle h)
     if (l == NULL || GNI_HANDLE_SLOT(h) != l->slot) {
         return NULL;
     }
-    return gni_conntab_find(&l->conns, GNI_HANDLE_INDEX(h), GNI_HANDLE_GEN(h));
+    gn_conn *c = gni_conntab_find(&l->conns, GNI_HANDLE_INDEX(h), GNI_HANDLE_GEN(h));
+    return c != NULL && c->state != GNI_CONN_MOVED ? c : NULL;
 }
 
 /* ------------------------------------------------------------------- ticks */
@@ -240,6 +241,11 @@ static void conn_drain(gn_conn *c, uint64_t deadline_ns)
     } else if (c->state == GNI_CONN_LINGER && c->t.close_at > deadline_ns) {
         c->t.close_at = deadline_ns; /* drain_over cuts it */
     }
+}
+
+void gni_loop_drain_conn(gn_loop *l, gn_conn *c)
+{
+    conn_drain(c, l->drain_at);
 }
 
 void gni_loop_drain(gn_loop *l, uint64_t deadline_ns)
@@ -339,7 +345,7 @@ static void stop_check(gn_loop *l)
 
 static int finished(const gn_loop *l)
 {
-    return l->draining && l->conns.live == 0 && l->late == 0 && l->dirty == NULL && l->segs.finished == NULL;
+    return l->draining && l->conns.live == l->stones && l->moving == 0 && l->late == 0 && l->dirty == NULL && l->segs.finished == NULL;
 }
 
 /* Something is left to do now, whatever the poller will say. */
@@ -501,7 +507,7 @@ static void conns_end(gn_loop *l)
         gni_out_finish(l);
     }
     uint64_t until = gnp_now() + LATE_CLOSE_NS;
-    while ((l->conns.live > 0 || l->late > 0) && gnp_now() < until) {
+    while ((l->conns.live > l->stones || l->late > 0) && gnp_now() < until) {
         int count = gnp_poller_wait(l->poller, l->events, GNI_LOOP_EVENTS, until);
         if (count < 0) {
             break;

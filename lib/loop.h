@@ -71,6 +71,8 @@ struct gn_loop {
     struct gni_dgram_queue *dgram_spares;
     unsigned dgram_spare_count;
     gn_conn *dirty, **dirty_tail;
+    uint32_t stones;   /* slots in conns that are tombstones */
+    uint32_t moving;   /* of these, connections that have not yet arrived */
     gni_taskq tasks[GNI_PRIORITIES]; /* taken out of the box, not yet run */
     size_t uncharged;   /* bytes of tasks that have run, to be told to the box */
     gni_op_pool *op_pool;
@@ -116,6 +118,9 @@ void gni_loop_main(void *loop);
 
 /* Drains: no accepts any more, every connection ends, the rest is cut at the deadline. */
 void gni_loop_drain(gn_loop *l, uint64_t deadline_ns);
+
+/* What a drain does to one connection that has come late. */
+void gni_loop_drain_conn(gn_loop *l, gn_conn *c);
 
 /*
  * The loops of the process by the slot in their handles.  A slot is never given back to the

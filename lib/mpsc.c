@@ -74,7 +74,7 @@ static void sort_out(gni_task *t, gni_taskq *q)
 
     while (t != &bottom) {
         gni_task *next = t->next;
-        gni_taskq *to = &list[t->priority];
+        gni_taskq *to = &list[t->priority & GNI_LOW];
 
         t->next = to->first;
         if (to->first == NULL)

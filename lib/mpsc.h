@@ -18,7 +18,8 @@
 
 typedef struct gni_task gni_task;
 
-/* Of a task, set by the push.  One box for both, so that one exchange empties it; take parts them. */
+/* Of a task, set by the push.  One box for both, so that one exchange empties it; take parts them.  The
+ * bits above GNI_LOW are the sender's. */
 enum { GNI_HIGH, GNI_LOW, GNI_PRIORITIES };
 
 /* First member of whatever is sent; run gets it back, with GN_OK or why it will not be done. */

@@ -6,6 +6,7 @@
 #include "conn.h"
 #include "engine.h"
 #include "loop.h"
+#include "migrate.h"
 #include "outbound.h"
 #include "post.h"
 #include "udp.h"
@@ -92,18 +93,28 @@ static int ask(gn_handle h, gn_done done, void *arg, void (*run)(gni_task *, int
     return rc != GN_OK ? rc : gni_ask_post(o, run, priority);
 }
 
+/* What has followed a connection still counts where it was posted. */
 void gni_ask_arrived(gni_ask *o)
 {
-    if ((o->task.owner & CHARGED) != 0) {
-        o->task.owner &= ~CHARGED;
-        gn_loop_current()->uncharged += block_bytes(o);
+    gn_loop *l = gn_loop_current();
+    if ((o->task.owner & CHARGED) == 0) {
+        return;
+    }
+    o->task.owner &= ~CHARGED;
+    if (GNI_HANDLE_SLOT(o->h) == l->slot) {
+        l->uncharged += block_bytes(o);
+    } else {
+        gni_mailbox_uncharge(&gni_loop_slot_at(GNI_HANDLE_SLOT(o->h))->box, block_bytes(o));
     }
 }
 
 int gni_ask_conn(gni_ask *o, int status, gn_conn **c)
 {
+    *c = NULL;
+    if (status == GN_OK && !gni_migrate_follow(&o->to, &o->task, c)) {
+        return 0;
+    }
     gni_ask_arrived(o);
-    *c = status == GN_OK ? gn_conn_from_handle(o->to) : NULL;
     return 1;
 }
 
