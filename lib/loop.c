@@ -345,7 +345,8 @@ static void stop_check(gn_loop *l)
 
 static int finished(const gn_loop *l)
 {
-    return l->draining && l->conns.live == l->stones && l->moving == 0 && l->late == 0 && l->dirty == NULL && l->segs.finished == NULL;
+    return l->draining && l->conns.live == l->stones && l->moving == 0 && l->late == 0 && l->dirty == NULL &&
+           l->segs.finished == NULL;
 }
 
 /* Something is left to do now, whatever the poller will say. */

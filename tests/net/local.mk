@@ -14,6 +14,7 @@ net_programs = \
 	%D%/listen \
 	%D%/matrix \
 	%D%/outbound \
+	%D%/migrate \
 	%D%/pool \
 	%D%/names \
 	%D%/pool_race \
@@ -74,6 +75,9 @@ TESTS += $(net_programs)
 %C%_pool_race_SOURCES = %D%/pool_race.c $(net_harness)
 %C%_pool_race_CFLAGS = $(net_cflags)
 %C%_pool_race_LDADD = $(net_libs)
+%C%_migrate_SOURCES = %D%/migrate.c $(net_harness)
+%C%_migrate_CFLAGS = $(net_cflags)
+%C%_migrate_LDADD = $(net_libs)
 %C%_regress_SOURCES = %D%/regress.c $(net_harness)
 %C%_regress_CFLAGS = $(net_cflags)
 %C%_regress_LDADD = $(net_libs)
