@@ -10,8 +10,14 @@
 #include "post.h"
 #include "udp.h"
 
-/* In the priority of a task: it came by a tombstone. */
-#define FOLLOWING 2u
+/*
+ * The departures of a connection are numbered.  A tombstone has the number of the one that left it, and
+ * stamps what it posts on with it; 0: no tombstone has.  Along a path of tombstones they rise.
+ * The stamp stands in the upper bits of a task's priority, and comes round after a billion moves.
+ */
+#define STAMP_SHIFT 1u
+#define STAMP_MASK (UINT32_MAX >> STAMP_SHIFT)
+#define STAMP(t) ((t)->priority >> STAMP_SHIFT)
 
 /* A slot of the connection on one loop. */
 typedef struct home {
@@ -25,7 +31,9 @@ typedef struct home {
 struct gni_trail {
     gnp_atomic32 refs;
     unsigned loops;
-    unsigned markers; /* under way, while the connection has GNI_F_CATCHING */
+    uint32_t departures;
+    uint32_t left; /* with GNI_F_CATCHING: the number of its last departure from this loop */
+    unsigned markers; /* ... and how many are still under way */
     gni_taskq held;
     home home[]; /* by the index of the loop */
 };
@@ -103,7 +111,8 @@ static gn_conn *slot_of(gn_handle h)
 
 /* ------------------------------------------------------------------ following */
 
-/* A tombstone has its journey in user, until that has ended, and then the handle in t.close_at. */
+/* A tombstone has its journey in user, until that has ended, and then the handle in t.close_at; its number
+ * in active; and GNI_F_CATCHING once it has posted something on. */
 static void post_on(gn_conn *stone, gn_handle *to, gni_task *t)
 {
     move *m = stone->user;
@@ -113,8 +122,8 @@ static void post_on(gn_conn *stone, gn_handle *to, gni_task *t)
     }
     stone->flags |= GNI_F_CATCHING;
     *to = stone->t.close_at;
-    unsigned priority = (t->priority & GNI_LOW) | FOLLOWING;
-    if (gni_loop_push(GNI_HANDLE_SLOT(*to), t, priority) != GN_OK) {
+    if (gni_loop_push(GNI_HANDLE_SLOT(*to), t, (t->priority & GNI_LOW) | stone->active << STAMP_SHIFT) !=
+        GN_OK) {
         t->run(t, GN_ECLOSED);
     }
 }
@@ -130,10 +139,12 @@ int gni_migrate_follow(gn_handle *to, gni_task *t, gn_conn **c)
         post_on(x, to, t);
         return 0;
     }
-    if ((t->priority & FOLLOWING) != 0) {
+    /* Who has passed our tombstone comes before the marker; who has not must wait for it. */
+    gni_trail *k = x->more->trail;
+    if (STAMP(t) != 0 && ((STAMP(t) - k->left) & STAMP_MASK) <= STAMP_MASK / 2) {
         return 1;
     }
-    queue_add(&x->more->trail->held, t);
+    queue_add(&k->held, t);
     return 0;
 }
 
@@ -177,9 +188,10 @@ static void marker_run(gni_task *t, int status)
     }
 }
 
-static void catch_up(gn_conn *c, move *m, gn_handle path)
+static void catch_up(gn_conn *c, move *m, gn_handle path, uint32_t left)
 {
     c->flags |= GNI_F_CATCHING;
+    c->more->trail->left = left;
     c->more->trail->markers = GNI_PRIORITIES;
     gnp_add32(&m->refs, GNI_PRIORITIES);
     for (unsigned i = 0; i < GNI_PRIORITIES; i++) {
@@ -188,7 +200,7 @@ static void catch_up(gn_conn *c, move *m, gn_handle path)
         k->to = path;
         k->home = m->now;
         k->task.run = marker_run;
-        if (gni_loop_push(GNI_HANDLE_SLOT(path), &k->task, i | FOLLOWING) != GN_OK) {
+        if (gni_loop_push(GNI_HANDLE_SLOT(path), &k->task, i | left << STAMP_SHIFT) != GN_OK) {
             marker_back(&k->task, GN_OK);
         }
     }
@@ -411,7 +423,7 @@ static void arrive(gni_task *t, int status)
     if (o->h != GN_HANDLE_NONE) {
         l->stones--;
         if ((was.flags & GNI_F_CATCHING) != 0) {
-            catch_up(c, m, was.t.close_at);
+            catch_up(c, m, was.t.close_at, was.active);
         }
     }
     o->h = m->now;
@@ -456,6 +468,9 @@ static int movable(gn_conn *c)
 static void depart(gn_conn *c, move *m)
 {
     gn_loop *l = c->loop;
+    gni_trail *k = c->more->trail;
+    k->departures = (k->departures & STAMP_MASK) == STAMP_MASK ? 1 : k->departures + 1; /* never 0 */
+    uint32_t number = k->departures;
     gni_timer_cancel(&l->wheel, &c->timer);
     m->conn = *c;
     memset(&c->u, 0, sizeof c->u);
@@ -463,6 +478,7 @@ static void depart(gn_conn *c, move *m)
     gni_budget_update(c);
     m->conn.held = 0;
     c->flags &= GNI_F_DIRTY;
+    c->active = number;
     c->state = GNI_CONN_MOVED;
     c->more = NULL;
     c->user = m;

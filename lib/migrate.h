@@ -6,8 +6,8 @@
  * valid and knows where the connection went.  While it is on its way, operations wait at the
  * tombstone; afterwards they are posted on to the new handle.  A connection has one slot a loop at most:
  * when it comes back it gets its old one, and so its old handle.  Then operations that were posted
- * on may still be under way on the path of the tombstones, and those that come directly must not
- * overtake them: they are held until a marker has come by the same path.
+ * on may still be under way on the path of the tombstones, and those that come by a shorter path must not
+ * overtake them: they are held until a marker has come by the long one.
  *
  * Every way is first in, first out, so what one thread asks by one handle keeps its order.
  */
