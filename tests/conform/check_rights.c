@@ -213,8 +213,13 @@ START_TEST(no_descriptor_left_for_it)
     const void *data;
     intptr_t os, free_one;
     size_t n;
+    const char *tool = gnp_env("GANNET_EXEWRAP");
     int k, used = 0;
 
+    if (tool != NULL && strstr(tool, "valgrind") != NULL) {
+        printf("valgrind lets the kernel hand over what is beyond the limit\n");
+        return;
+    }
     if (!open_pair(&t, _i, &s, &peer, 1))
         return;
     free_one = lowest(&s);
