@@ -73,12 +73,13 @@ static int starts_with(const char *text, const char *word)
 
 /* ------------------------------------------------------------- parsing */
 
+/* "@name" is an abstract name, which begins with a zero byte (unix(7)); "./@name" a path. */
 static int parse_path(const char *path, gnp_addr *out)
 {
     size_t max = gnp_unix_path_max() < GNP_UNIX_PATH_MAX ? gnp_unix_path_max() : GNP_UNIX_PATH_MAX;
     size_t n = bounded_length(path, max);
 
-    if (n == 0)
+    if (n == 0 || (n == 1 && path[0] == '@'))
         return GN_EADDR;
     if (n > max)
         return GN_ENAMETOOLONG;
@@ -86,6 +87,8 @@ static int parse_path(const char *path, gnp_addr *out)
     out->family = GNP_FAMILY_UNIX;
     out->len = (uint8_t)n;
     memcpy(out->u.path, path, n);
+    if (path[0] == '@')
+        out->u.path[0] = '\0';
     return GN_OK;
 }
 
@@ -398,17 +401,19 @@ int gn_addr_parse(const char *text, gn_addr *out)
 
 /* ----------------------------------------------------------- formatting */
 
-/* "unix:" and the path, zero bytes (an abstract name begins with one) shown as '@'. */
+/* "unix:" and the path, zero bytes (an abstract name begins with one) shown as '@', and a path that
+ * begins with '@' as "./@", so that parsing finds the same file. */
 static size_t format_path(const gnp_addr *a, const char *prefix, char *out, size_t cap)
 {
     size_t len = a->len < GNP_UNIX_PATH_MAX ? a->len : GNP_UNIX_PATH_MAX;
     int n;
     char path[GNP_UNIX_PATH_MAX + 1];
+    const char *here = len > 0 && a->u.path[0] == '@' ? "./" : "";
 
     for (size_t i = 0; i < len; i++)
         path[i] = a->u.path[i] != '\0' ? a->u.path[i] : '@';
     path[len] = '\0';
-    n = snprintf(out, cap, "%s%s", prefix, path);
+    n = snprintf(out, cap, "%s%s%s", prefix, here, path);
     return n > 0 ? (size_t)n : 0;
 }
 
