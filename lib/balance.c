@@ -61,11 +61,30 @@ uint64_t gni_addr_hash_ip(const gnp_addr *a)
     return h != 0 ? h : 1;
 }
 
+/* Two different ones by chance (a counter, well mixed), and the less loaded of them: the longest queue is
+ * log log n instead of log n long, for two looks instead of n (Mitzenmacher 2001). */
+unsigned gni_balance_two(const gnp_atomic32 *const conns[], unsigned n, uint64_t turn)
+{
+    /* Steps of 2^64 over the golden ratio, as SplitMix64 takes them. */
+    uint64_t r = mix((turn + 1) * UINT64_C(0x9e3779b97f4a7c15));
+    unsigned a = (unsigned)((r >> 32) * n >> 32);
+    unsigned b;
+
+    if (n == 1)
+        return 0;
+    b = (unsigned)((r & 0xffffffffu) * (n - 1) >> 32);
+    if (b >= a)
+        b++;
+    return gnp_load32(conns[b]) < gnp_load32(conns[a]) ? b : a;
+}
+
 unsigned gni_balance_pick(gn_lb policy, uint64_t turn, const gnp_atomic32 *const conns[], unsigned n,
                           const gnp_addr *peer)
 {
     if (policy == GN_LB_LEAST_CONNECTIONS)
         return gni_balance_least(conns, n, turn);
+    if (policy == GN_LB_POWER_OF_TWO)
+        return gni_balance_two(conns, n, turn);
     if (policy == GN_LB_SOURCE_HASH) {
         uint64_t h = gni_addr_hash_ip(peer);
 
