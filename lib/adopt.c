@@ -61,6 +61,9 @@ static void adopt_run(gni_task *t, int status)
     int rc = gni_asked_arrive(&asked, status);
     if (rc == GN_OK) {
         rc = adopt(a, l, &c);
+        if (rc != GN_OK) {
+            gni_engine_conn_leave(l->engine);
+        }
     }
     if (rc != GN_OK) {
         gnp_sock_close(&a->sock, 0);

@@ -58,7 +58,9 @@ static void strain_end(gn_loop *l)
 {
     l->strained = 0;
     gni_timer_cancel(&l->wheel, &l->strain_timer);
-    gnp_sub32(&l->engine->strained, 1);
+    if (gnp_sub32(&l->engine->strained, 1) == 1) {
+        gni_engine_room(l->engine);
+    }
     look_anew(l);
 }
 

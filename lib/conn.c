@@ -156,6 +156,17 @@ static void counts_leave(gn_loop *l)
     gnp_sub32(&l->load, 1);
 }
 
+static void counts_end(gn_conn *c, int reason)
+{
+    gni_stats *s = &c->loop->stats;
+    gni_count(&s->closed, 1);
+    if ((c->flags & GNI_F_FAILED) != 0) {
+        gni_count(&s->errors, 1);
+    } else if (reason == GN_ETIMEDOUT) {
+        gni_count(&s->timeouts, 1);
+    }
+}
+
 /* All of its end but the socket's. */
 static gn_action conn_finish(gn_conn *c, int reason)
 {
@@ -163,6 +174,7 @@ static gn_action conn_finish(gn_conn *c, int reason)
     const gn_handler *h = c->handler;
     gn_action action = GN_NONE;
     c->state = GNI_CONN_LINGER;
+    counts_end(c, reason);
     c->reason = (int16_t)reason;
     counts_leave(l);
     if (l->watched) {
@@ -190,8 +202,12 @@ static gn_action conn_finish(gn_conn *c, int reason)
     return action;
 }
 
-static void action_of_end(gn_loop *l, gn_action action)
+/* The socket is closed, or lingers: there is room for another. */
+static void end_settle(gn_loop *l, unsigned listener, gn_action action)
 {
+    if (l->engine->guarded) {
+        gni_listener_leave(l->engine, listener);
+    }
     if (action == GN_SHUTDOWN) {
         gn_engine_stop(l->engine, l->engine->options.drain_ns);
     }
@@ -200,11 +216,12 @@ static void action_of_end(gn_loop *l, gn_action action)
 static void conn_end(gn_conn *c, int reason)
 {
     gn_loop *l = c->loop;
+    unsigned listener = c->listener;
     gn_action action = conn_finish(c, reason);
     if (!linger_start(c)) {
         sock_close(c, (c->flags & GNI_F_RESET) != 0);
     }
-    action_of_end(l, action);
+    end_settle(l, listener, action);
 }
 
 void gni_conn_end_detached(gn_conn *c, int reason)
@@ -213,7 +230,7 @@ void gni_conn_end_detached(gn_conn *c, int reason)
     gn_action action = conn_finish(c, reason);
     gnp_sock_close(&c->sock, 1);
     c->state = GNI_CONN_DEAD;
-    action_of_end(c->loop, action);
+    end_settle(c->loop, c->listener, action);
 }
 
 void gni_conn_free_slot(gn_conn *c)
@@ -579,7 +596,9 @@ static size_t conn_receive(gn_conn *c)
     const void *data = NULL;
     size_t n = 0;
     int rc = gnp_recv(l->poller, &c->sock, &data, &n);
+    gni_count(&l->stats.reads, 1);
     if (rc == GNP_OK) {
+        gni_count(&l->stats.bytes_in, n);
         if (gni_conn_usable(c)) {
             conn_input(c, data, n);
             /* A callback may have stopped reading, or ended the connection. */
@@ -805,21 +824,26 @@ void gni_conn_drop(gn_conn *c, int reset)
 
 void gni_conn_accepted(gn_loop *l, gnp_sock *s, const gnp_addr *peer, gni_listener *ln)
 {
-    gn_conn *c = l->draining ? NULL : gni_conntab_alloc(&l->conns);
-    if (c == NULL) {
-        gnp_sub32(&l->load, 1);
-        gnp_sock_close(s, 0);
+    if (l->draining) {
+        gni_accepted_lost(l, s, ln, 0);
         return;
     }
-    gni_conn_init(c, l, ln->handler, ln->user, peer);
-    c->listener = (uint16_t)ln->index;
-    c->sock = *s;
-    int rc = gnp_attach(l->poller, &c->sock, GNP_READ);
-    if (rc != GNP_OK) {
-        gni_log(GN_LOG_WARN, "a connection was dropped: %s", gn_strerror(rc));
-        gnp_sub32(&l->load, 1);
-        gnp_sock_close(s, 0);
-        gni_conntab_release(&l->conns, c);
+    gn_conn *c = gni_conntab_alloc(&l->conns);
+    int rc = GN_ENOMEM;
+    if (c != NULL) {
+        gni_conn_init(c, l, ln->handler, ln->user, peer);
+        c->listener = (uint16_t)ln->index;
+        c->flags = ln->pass_descriptors ? GNI_F_FDS : 0;
+        c->sock = *s;
+        rc = gnp_attach(l->poller, &c->sock, GNP_READ);
+    }
+    if (rc != GN_OK) {
+        gni_log(GN_LOG_WARN, "a connection was refused: %s", gn_strerror(rc));
+        gni_count(&l->stats.refused, 1);
+        if (c != NULL) {
+            gni_conntab_release(&l->conns, c);
+        }
+        gni_accepted_lost(l, s, ln, 1);
         return;
     }
     gni_count(&l->stats.accepted, 1);

@@ -129,7 +129,10 @@ int gni_asked_arrive(const gni_asked *a, int status)
     if (l->draining || gni_engine_stopping(l->engine)) {
         return GN_ESHUTDOWN;
     }
-    return gni_loop_is(l, a->where) || gn_conn_from_handle(a->where) != NULL ? GN_OK : GN_ECLOSED;
+    if (!gni_loop_is(l, a->where) && gn_conn_from_handle(a->where) == NULL) {
+        return GN_ECLOSED;
+    }
+    return gni_engine_conn_admit(l->engine);
 }
 
 void gni_asked_fail(const gni_asked *a, int status)
@@ -146,8 +149,10 @@ void gni_asked_open(const gni_asked *a, gn_conn *c)
     c->flags |= GNI_F_DIALED;
     int rc = c->sock.kind == GNP_DGRAM ? gni_udp_dialed(c) : GN_OK;
     if (rc != GN_OK) {
+        gn_engine *e = c->loop->engine;
         gnp_sub32(&c->loop->load, 1);
         gni_conn_drop(c, 0);
+        gni_engine_conn_leave(e);
         gni_asked_fail(a, rc);
         return;
     }
@@ -311,6 +316,7 @@ static void dial_end(gni_dial *d, int status)
     dial_leave(d);
     attempts_drop(d);
     gnp_sub32(&d->loop->load, 1);
+    gni_engine_conn_leave(d->loop->engine);
     dial_free(d);
     gni_asked_fail(&asked, status);
 }

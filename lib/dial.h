@@ -33,7 +33,8 @@ int gni_dial_options_take(gn_dial_options *out, const gn_dial_options *in);
 void gni_asked_init(gni_asked *a, gn_handle where, const gn_dial_options *o, gn_done done, void *arg);
 
 /* Posts a task for a connection that will be l's if all goes well; its run must begin with
- * gni_asked_arrive, which tells if it may: GN_OK, or GN_ECLOSED, GN_ESHUTDOWN. */
+ * gni_asked_arrive, which tells if it may: GN_OK, or GN_ECLOSED, GN_ESHUTDOWN, GN_ELIMIT.  After GN_OK it has
+ * a place in the engine: gni_engine_conn_leave if it does not open in the end. */
 int gni_asked_post(const gni_asked *a, gni_task *t);
 int gni_asked_arrive(const gni_asked *a, int status);
 

@@ -11,11 +11,6 @@
 #include "options.h"
 #include "resolver.h"
 
-static int engine_valid(const gn_engine *e)
-{
-    return e != NULL && e->magic == GNI_ENGINE_MAGIC;
-}
-
 /* ------------------------------------------------------------ make and free */
 
 /* An option that names a poller is checked now, not when the loops start. */
@@ -77,6 +72,8 @@ static int engine_init(gn_engine *e, const gn_handler *handler, void *user, cons
         e->nloops = GN_MAX_LOOPS;
     }
     gnp_store64(&e->stop_at, GNP_NEVER);
+    e->gate.max = e->options.conns_max < GNI_GATE_MOST ? e->options.conns_max : GNI_GATE_MOST;
+    e->guarded = e->gate.max != 0;
     rc = poller_choose(e);
     e->options.poller = NULL; /* it was the caller's memory */
     if (rc == GN_OK) {
@@ -138,7 +135,7 @@ int gn_engine_destroy(gn_engine *e)
     if (e == NULL) {
         return GN_OK;
     }
-    if (!engine_valid(e)) {
+    if (!gni_engine_valid(e)) {
         return GN_EINVAL;
     }
     gnp_mutex_lock(&e->lock);
@@ -164,68 +161,6 @@ int gn_engine_destroy(gn_engine *e)
     return GN_OK;
 }
 
-/* ---------------------------------------------------------------- addresses */
-
-static int listeners_grow(gn_engine *e)
-{
-    if (e->nlisteners < e->cap_listeners) {
-        return GN_OK;
-    }
-    unsigned cap = e->cap_listeners == 0 ? 4 : e->cap_listeners * 2;
-    gni_listener **p = gnp_realloc(e->listeners, e->cap_listeners * sizeof *p, cap * sizeof *p);
-    if (p == NULL) {
-        return GN_ENOMEM;
-    }
-    e->listeners = p;
-    e->cap_listeners = cap;
-    return GN_OK;
-}
-
-int gn_engine_listen(gn_engine *e, const char *addr)
-{
-    if (!engine_valid(e) || addr == NULL) {
-        return GN_EINVAL;
-    }
-    if (e->state != GNI_ENGINE_NEW) {
-        return GN_EBUSY;
-    }
-    int rc = listeners_grow(e);
-    if (rc != GN_OK) {
-        return rc;
-    }
-    gni_listener *ln;
-    rc = gni_listener_open(&ln, addr, e->nlisteners, &e->options, e->nloops);
-    if (rc != GN_OK) {
-        return rc;
-    }
-    ln->handler = e->handler;
-    ln->user = e->user;
-    e->listeners[e->nlisteners++] = ln;
-    return GN_OK;
-}
-
-unsigned gn_engine_addr_count(const gn_engine *e)
-{
-    return engine_valid(e) ? e->nlisteners : 0;
-}
-
-int gn_engine_addr(const gn_engine *e, unsigned i, gn_addr *out)
-{
-    if (!engine_valid(e) || i >= e->nlisteners || out == NULL) {
-        return GN_EINVAL;
-    }
-    gni_addr_set(out, &e->listeners[i]->addr);
-    return GN_OK;
-}
-
-int gn_engine_url(const gn_engine *e, unsigned i, char *out, size_t cap)
-{
-    if (!engine_valid(e) || i >= e->nlisteners || (out == NULL && cap > 0)) {
-        return GN_EINVAL;
-    }
-    return gni_endpoint_format(e->listeners[i]->scheme, &e->listeners[i]->addr, out, cap);
-}
-
 /* -------------------------------------------------------------------- start */
 
 static int acceptor_wanted(const gn_engine *e)
@@ -242,6 +177,7 @@ static void acceptor_add(gn_loop *l, gni_listener *ln, gnp_sock *s)
 {
     gni_acceptor *a = &l->acceptors[l->acceptor_count++];
     a->sock = *s;
+    a->first = s == &ln->socks[0];
     a->listener = ln;
     a->loop = l;
     s->os = -1; /* the acceptor has it now */
@@ -279,6 +215,9 @@ static int loops_make(gn_engine *e)
             return rc;
         }
         l->acceptors = a;
+        if (e->loops_made < e->nloops) {
+            e->loads[e->loops_made] = &l->load;
+        }
         e->loops[e->loops_made++] = l;
     }
     acceptors_assign(e);
@@ -371,7 +310,7 @@ static int start_failed(gn_engine *e, int rc)
 
 int gn_engine_start(gn_engine *e)
 {
-    if (!engine_valid(e)) {
+    if (!gni_engine_valid(e)) {
         return GN_EINVAL;
     }
     gnp_mutex_lock(&e->lock);
@@ -407,7 +346,7 @@ int gn_engine_start(gn_engine *e)
 
 int gn_engine_stop(gn_engine *e, uint64_t drain_ns)
 {
-    if (!engine_valid(e)) {
+    if (!gni_engine_valid(e)) {
         return GN_EINVAL;
     }
     uint64_t now = gnp_now();
@@ -440,7 +379,7 @@ void gni_engine_loop_ending(gn_engine *e, gn_loop *l, int error)
 
 int gn_engine_join(gn_engine *e)
 {
-    if (!engine_valid(e)) {
+    if (!gni_engine_valid(e)) {
         return GN_EINVAL;
     }
     if (gn_loop_current() != NULL) {
@@ -491,16 +430,19 @@ int gn_run(const char *addr, const gn_handler *handler, void *user, const gn_opt
 
 /* ---------------------------------------------------------------- balancing */
 
+static unsigned ask_user(gn_engine *e, const gnp_addr *peer)
+{
+    gn_addr a;
+    gni_addr_set(&a, peer);
+    return e->options.lb_fn(e, &a, e->nloops, e->options.lb_user) % e->nloops;
+}
+
 gn_loop *gni_engine_balance(gn_engine *e, const gnp_addr *peer)
 {
-    const gnp_atomic32 *loads[GN_MAX_LOOPS];
-    unsigned n = e->nloops;
-    if (e->options.lb == GN_LB_LEAST_CONNECTIONS) {
-        for (unsigned i = 0; i < n; i++) {
-            loads[i] = &e->loops[i]->load;
-        }
+    if (e->options.lb == GN_LB_USER) {
+        return e->loops[ask_user(e, peer)];
     }
-    return e->loops[gni_balance_pick(e->options.lb, gnp_add64(&e->next, 1), loads, n, peer)];
+    return e->loops[gni_balance_pick(e->options.lb, gnp_add64(&e->next, 1), e->loads, e->nloops, peer)];
 }
 
 /* ------------------------------------------------------------------ looking */
@@ -508,7 +450,7 @@ gn_loop *gni_engine_balance(gn_engine *e, const gnp_addr *peer)
 /* The loops stand from the start until the engine is destroyed. */
 static const gn_loop *loop_at(const gn_engine *e, unsigned i)
 {
-    return engine_valid(e) && i < gnp_load32(&e->loops_shown) ? e->loops[i] : NULL;
+    return gni_engine_valid(e) && i < gnp_load32(&e->loops_shown) ? e->loops[i] : NULL;
 }
 
 uint64_t gn_engine_conn_count(const gn_engine *e)
@@ -523,7 +465,7 @@ uint64_t gn_engine_conn_count(const gn_engine *e)
 
 unsigned gn_engine_loop_count(const gn_engine *e)
 {
-    return engine_valid(e) ? e->nloops : 0;
+    return gni_engine_valid(e) ? e->nloops : 0;
 }
 
 gn_handle gn_engine_loop(const gn_engine *e, unsigned i)
@@ -555,7 +497,7 @@ uint64_t gn_engine_loop_accepted(const gn_engine *e, unsigned i)
 
 const char *gn_engine_poller(const gn_engine *e)
 {
-    return engine_valid(e) ? e->poller_name : "";
+    return gni_engine_valid(e) ? e->poller_name : "";
 }
 
 const char *gn_poller_name(unsigned i, int *available)

@@ -26,6 +26,9 @@ struct gn_engine {
     gnp_atomic64 next; /* round robin */
     gnp_atomic64 held;     /* KiB of all loops; kept only if there is a limit to it */
     gnp_atomic32 strained; /* loops at a limit of bytes, see budget.h */
+    gni_gate gate;     /* of conns_max */
+    int guarded;       /* this gate or that of a listener counts */
+    const gnp_atomic32 *loads[GN_MAX_LOOPS]; /* of the loops, for the balancer */
     gnp_mutex lock;    /* guards all below, and that a loop's poller lives while it is woken */
     gnp_cond cond;
     int state;
@@ -40,6 +43,35 @@ struct gn_engine {
     gn_pool *resolver; /* NULL until the first name is dialled; guarded by lock */
     gni_stall *stall; /* NULL: nobody watches for stalls */
 };
+
+static inline int gni_engine_valid(const gn_engine *e)
+{
+    return e != NULL && e->magic == GNI_ENGINE_MAGIC;
+}
+
+/* A place for one connection more: GN_OK or GN_ELIMIT; and giving it back.  Without conns_max both are
+ * free.  Every connection that was opened gives its place back when it ends (conn_end). */
+static inline int gni_engine_conn_admit(gn_engine *e)
+{
+    return gni_gate_enter(&e->gate) ? GN_OK : GN_ELIMIT;
+}
+
+/* Acceptors that rest at a limit look again, on whatever loops they are.  [any] */
+void gni_engine_room(gn_engine *e);
+
+static inline void gni_engine_conn_leave(gn_engine *e)
+{
+    if (gni_gate_leave(&e->gate)) {
+        gni_engine_room(e);
+    }
+}
+
+/* 1 while newcomers are to meet options.overload for the bytes that are held.  Acceptors that wait look
+ * again now and then, and at gni_engine_room. */
+static inline int gni_engine_overloaded(const gn_engine *e)
+{
+    return gnp_load32(&e->strained) != 0;
+}
 
 /* Chooses the loop for an accepted connection. */
 gn_loop *gni_engine_balance(gn_engine *e, const gnp_addr *peer);

@@ -5,6 +5,7 @@ libcore_la_SOURCES = \
 	%D%/addr.c \
 	%D%/addr.h \
 	%D%/adopt.c \
+	%D%/admission.h \
 	%D%/balance.c \
 	%D%/balance.h \
 	%D%/bits.h \
@@ -22,6 +23,8 @@ libcore_la_SOURCES = \
 	%D%/error.c \
 	%D%/frame.c \
 	%D%/flow.c \
+	%D%/inherit.c \
+	%D%/listen_api.c \
 	%D%/listener.c \
 	%D%/listener.h \
 	%D%/log.c \
@@ -65,6 +68,8 @@ libcore_la_SOURCES = \
 	%D%/stall.c \
 	%D%/stall.h \
 	%D%/send_file.c \
+	%D%/sockopt.c \
+	%D%/stats.c \
 	%D%/stats.h \
 	%D%/timer.c \
 	%D%/timer.h \

@@ -391,6 +391,7 @@ static int turn(gn_loop *l)
     if (l->watched) {
         gni_busy_begin(&l->busy, GN_HANDLE_NONE);
     }
+    gni_count(&l->stats.turns, 1);
     events_dispatch(l, count);
     if (l->woken && l->index == 0) {
         gni_signals_run(&l->engine->signals, l->engine);
@@ -418,8 +419,7 @@ static int turn(gn_loop *l)
 static int acceptors_attach(gn_loop *l)
 {
     for (unsigned i = 0; i < l->acceptor_count; i++) {
-        gni_acceptor *a = &l->acceptors[i];
-        int rc = a->listener->datagram ? gni_udp_open(a) : gni_acceptor_attach(a);
+        int rc = gni_acceptor_attach(&l->acceptors[i]);
         if (rc != GN_OK) {
             return rc;
         }
@@ -549,6 +549,7 @@ void gni_loop_main(void *loop)
             l->tick_timer.fn = tick;
             gni_timer_set(&l->wheel, &l->tick_timer, l->now);
         }
+        gni_acceptors_sync(l);
         stop_check(l);
         while (l->status == GN_OK && !finished(l)) {
             l->status = turn(l);

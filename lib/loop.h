@@ -82,6 +82,9 @@ struct gn_loop {
     unsigned acceptor_count;
     gnp_reserve reserve;
     unsigned resting;  /* acceptors in back-off */
+    gni_task kick;     /* gni_acceptors_sync, for other threads */
+    gnp_atomic32 kicked;  /* it is on its way */
+    gnp_atomic32 limited; /* an acceptor here waits at a limit */
     unsigned late;     /* acceptors whose close is in flight */
     int edge;
     size_t read_buffer, edge_chunk, outbound_max; /* of the options */

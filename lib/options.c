@@ -27,6 +27,9 @@
 #define KEEPALIVE_SECONDS_MAX 32767u
 #define KEEPALIVE_COUNT_MAX 127u
 
+/* Permissions for owner, group and others (POSIX); a socket has no use for the bits above. */
+#define UNIX_MODE_MAX 0777u
+
 /* 146 years: "for ever", and still no overflow when the time of day is added. */
 #define DURATION_MAX (UINT64_C(1) << 62)
 
@@ -47,6 +50,21 @@ static void defaults(gn_options *o)
     o->drain_ns = 5 * SECOND;
 }
 
+static void listen_defaults(gn_listen_options *o)
+{
+    memset(o, 0, sizeof *o);
+    o->size = sizeof *o;
+    o->v6only = -1;
+}
+
+void gni_options_fill(void *out, size_t size, const void *all, size_t known)
+{
+    /* The part that only a newer header knows: zero is what this library does anyway. */
+    if (size > known)
+        memset((unsigned char *)out + known, 0, size - known);
+    memcpy(out, all, size < known ? size : known);
+}
+
 void gn_options_init_sized(gn_options *o, size_t size)
 {
     gn_options all;
@@ -55,10 +73,18 @@ void gn_options_init_sized(gn_options *o, size_t size)
         return;
     defaults(&all);
     all.size = size;
-    /* The part that only a newer header knows: zero is what this library does anyway. */
-    if (size > sizeof all)
-        memset((unsigned char *)o + sizeof all, 0, size - sizeof all);
-    memcpy(o, &all, size < sizeof all ? size : sizeof all);
+    gni_options_fill(o, size, &all, sizeof all);
+}
+
+void gn_listen_options_init_sized(gn_listen_options *o, size_t size)
+{
+    gn_listen_options all;
+
+    if (o == NULL)
+        return;
+    listen_defaults(&all);
+    all.size = size;
+    gni_options_fill(o, size, &all, sizeof all);
 }
 
 static int refuse(const char *why)
@@ -218,5 +244,23 @@ int gni_options_take(gn_options *out, const gn_options *in)
         (e = take_writing(out)) != GN_OK)
         return e;
     take_times(out);
+    return GN_OK;
+}
+
+int gni_listen_options_take(gn_listen_options *out, const gn_listen_options *in)
+{
+    int e;
+
+    listen_defaults(out);
+    if (in != NULL && (e = gni_options_copy(out, sizeof *out, in)) != GN_OK)
+        return e;
+    if (out->backlog < 0)
+        return refuse("backlog is negative");
+    if (out->v6only < -1 || out->v6only > 1)
+        return refuse("v6only is not -1, 0 or 1");
+    if (out->unix_mode > UNIX_MODE_MAX)
+        return refuse("unix_mode is above 0777");
+    if (out->opt_count > 0 && out->opts == NULL)
+        return refuse("opt_count without opts");
     return GN_OK;
 }

@@ -16,4 +16,10 @@ int gni_options_take(gn_options *out, const gn_options *in);
  */
 int gni_options_copy(void *out, size_t known, const void *in);
 
+/* The same for the options of one listener.  Pointers in it stay the caller's. */
+int gni_listen_options_take(gn_listen_options *out, const gn_listen_options *in);
+
+/* Fills in the first size bytes of *out from all, which has known bytes, and zeroes what is beyond. */
+void gni_options_fill(void *out, size_t size, const void *all, size_t known);
+
 #endif

@@ -67,6 +67,7 @@ int gni_out_send_stage(gn_conn *c)
     }
     size_t sent = 0;
     int rc = gnp_send(l->poller, &c->sock, s->span, s->count, 0, &sent);
+    gni_count(&l->stats.writes, 1);
     if (rc == GNP_AGAIN) {
         sent = 0;
     } else if (rc != GNP_OK) {
@@ -75,6 +76,7 @@ int gni_out_send_stage(gn_conn *c)
         return rc;
     }
     if (sent > 0) {
+        gni_count(&l->stats.bytes_out, sent);
         touch(c);
     }
     rc = GN_OK;
@@ -123,6 +125,7 @@ void gni_out_send_queue(gn_conn *c)
         uint64_t asked = 0;
         uint64_t sent = 0;
         int rc = send_first(c, &asked, &sent);
+        gni_count(&l->stats.writes, 1);
         if (rc == GNP_AGAIN) {
             c->flags |= GNI_F_BLOCKED;
             return;
@@ -131,6 +134,7 @@ void gni_out_send_queue(gn_conn *c)
             gni_conn_fail(c, rc, gnp_os_error());
             return;
         }
+        gni_count(&l->stats.bytes_out, sent);
         touch(c);
         gni_segq_consume(q, &l->segs, sent);
         if (sent < asked) {

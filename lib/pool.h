@@ -8,9 +8,8 @@
  * - While a worker sleeps, at least as many workers are on their way here (waking) as tasks wait.
  *   So a task wakes one worker, never two, and none while all are busy.
  * - A worker that finds many tasks takes a batch, its fair half at most.  What it has not begun still
- *   counts as waiting: a worker with nothing to do steals from it, one that finds it untouched since the
- *   last look does so before it goes to the queue, and who needs room or cancels all calls it back.
- *   So no task is stuck behind one that blocks while another worker is at work.
+ *   counts as waiting: an idle worker steals from it, and who needs room in the queue or cancels
+ *   all calls it back.  So no task is stuck behind one that blocks while a worker has nothing to do.
  */
 #ifndef GNI_POOL_H
 #define GNI_POOL_H
@@ -65,9 +64,7 @@ struct gn_pool {
     unsigned canceling;       /* threads that call cancelled tasks */
     unsigned epoch;           /* how often it was opened again */
     gni_worker *idle, *idle_last; /* the last to sleep first */
-    gni_worker *holders, *holders_last; /* the last to take a batch first */
-    const gni_worker *seen;             /* the last of them when a task was last taken, and its range */
-    uint64_t seen_range;
+    gni_worker *holders;          /* the last to take a batch first */
     gni_worker *all, *spare, *dead;
     uint64_t retry_at; /* no thread could be started; not before this again */
     uint64_t submitted, canceled, refused;

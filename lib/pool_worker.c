@@ -75,8 +75,6 @@ static void batch_hold(gn_pool *p, gni_worker *w, unsigned n)
     w->held_next = p->holders;
     if (p->holders != NULL)
         p->holders->held_prev = w;
-    else
-        p->holders_last = w;
     p->holders = w;
 }
 
@@ -93,8 +91,6 @@ static void batch_shrink(gn_pool *p, gni_worker *w, unsigned n)
         p->holders = w->held_next;
     if (w->held_next != NULL)
         w->held_next->held_prev = w->held_prev;
-    else
-        p->holders_last = w->held_prev;
 }
 
 size_t gni_pool_waiting(const gn_pool *p)
@@ -121,34 +117,16 @@ void gni_workers_recall(gn_pool *p)
     }
 }
 
-static unsigned steal_from(gn_pool *p, gni_worker *w, gni_worker *thief)
-{
-    unsigned n = batch_steal(w, 0, thief->batch);
-    batch_shrink(p, w, n);
-    return n;
-}
-
 static unsigned steal(gn_pool *p, gni_worker *thief)
 {
-    unsigned n = 0;
-    for (gni_worker *w = p->holders, *next; w != NULL && n == 0; w = next) {
-        next = w->held_next;
-        n = steal_from(p, w, thief);
+    for (gni_worker *w = p->holders; w != NULL; w = w->held_next) {
+        unsigned n = batch_steal(w, 0, thief->batch);
+        if (n > 0) {
+            batch_shrink(p, w, n);
+            return n;
+        }
     }
-    return n;
-}
-
-/* The oldest batch holds tasks that are older than any in the queue.  If nothing of it was begun since
- * somebody last looked, its worker is held up, and it is due before the queue. */
-static unsigned steal_overdue(gn_pool *p, gni_worker *thief)
-{
-    gni_worker *w = p->holders_last;
-    uint64_t r = w == NULL ? 0 : gnp_load64(&w->range);
-    int overdue = w != NULL && w == p->seen && r == p->seen_range;
-
-    p->seen = w;
-    p->seen_range = r;
-    return overdue ? steal_from(p, w, thief) : 0;
+    return 0;
 }
 
 /* -------------------------------------------------------------------- tasks */
@@ -169,9 +147,7 @@ static int take(gn_pool *p, gni_worker *w, gni_pooltask *t)
 
     if (gni_pool_pending(p) == 0)
         return 0;
-    n = steal_overdue(p, w);
-    if (n == 0)
-        n = gni_poolq_take(&p->q, w->batch, share(p), &w->op);
+    n = gni_poolq_take(&p->q, w->batch, share(p), &w->op);
     if (n == 0)
         n = steal(p, w);
     if (n == 0)

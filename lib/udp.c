@@ -253,8 +253,7 @@ void gni_udp_flush(gn_conn *c)
 static int family_fits(const gn_conn *c, const gnp_addr *to)
 {
     const gni_listener *ln = c->loop->engine->listeners[c->listener];
-    int both = ln->scheme == GNI_UDP && ln->addr.family == GNP_FAMILY_IPV6;
-    return to->family == ln->addr.family || (both && to->family == GNP_FAMILY_IPV4);
+    return to->family == ln->addr.family || (ln->both && to->family == GNP_FAMILY_IPV4);
 }
 
 static int same_peer(const gn_conn *c, const gnp_addr *to)
