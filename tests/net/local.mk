@@ -12,12 +12,12 @@ net_programs = \
 	%D%/lifecycle \
 	%D%/limits \
 	%D%/listen \
+	%D%/listeners \
 	%D%/matrix \
 	%D%/outbound \
 	%D%/migrate \
 	%D%/pool \
 	%D%/names \
-	%D%/pool_race \
 	%D%/regress \
 	%D%/signals \
 	%D%/stall \
@@ -59,6 +59,9 @@ TESTS += $(net_programs)
 %C%_listen_SOURCES = %D%/listen.c $(net_harness)
 %C%_listen_CFLAGS = $(net_cflags)
 %C%_listen_LDADD = $(net_libs)
+%C%_listeners_SOURCES = %D%/listeners.c $(net_harness)
+%C%_listeners_CFLAGS = $(net_cflags)
+%C%_listeners_LDADD = $(net_libs)
 %C%_matrix_SOURCES = %D%/matrix.c $(net_harness)
 %C%_matrix_CFLAGS = $(net_cflags)
 %C%_matrix_LDADD = $(net_libs)
