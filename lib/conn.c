@@ -5,6 +5,7 @@
 
 #include "addr.h"
 #include "budget.h"
+#include "descriptor.h"
 #include "dial.h"
 #include "engine.h"
 #include "log.h"
@@ -193,6 +194,7 @@ static gn_action conn_finish(gn_conn *c, int reason)
     } else {
         gni_segq_clear(&c->u.out, &l->segs, reason == GN_OK || reason == GN_EOF ? GN_ECLOSED : reason);
     }
+    gni_descriptors_drop(c);
     gni_budget_update(c);
     if (c->more != NULL) {
         gni_migrate_end(c);
@@ -599,6 +601,9 @@ static size_t conn_receive(gn_conn *c)
     gni_count(&l->stats.reads, 1);
     if (rc == GNP_OK) {
         gni_count(&l->stats.bytes_in, n);
+        if ((c->flags & GNI_F_FDS) != 0 && c->state == GNI_CONN_OPEN) {
+            gni_descriptors_take(c);
+        }
         if (gni_conn_usable(c)) {
             conn_input(c, data, n);
             /* A callback may have stopped reading, or ended the connection. */

@@ -16,6 +16,8 @@ libcore_la_SOURCES = \
 	%D%/conn_api.c \
 	%D%/conntab.c \
 	%D%/conntab.h \
+	%D%/descriptor.c \
+	%D%/descriptor.h \
 	%D%/dial.c \
 	%D%/dial.h \
 	%D%/engine.c \

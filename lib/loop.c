@@ -482,6 +482,9 @@ static void tasks_refuse(gn_loop *l)
         }
     }
     gni_schedule_end(l);
+    while (l->segs.finished != NULL) { /* of connections that ended on their way here */
+        gni_out_finish(l);
+    }
     tasks_settle(l);
     gni_op_batch_free(&l->op_batch);
     gni_op_pool_close(l->op_pool);

@@ -7,6 +7,7 @@
 #include "engine.h"
 #include "log.h"
 #include "loop.h"
+#include "outbound.h"
 #include "post.h"
 #include "udp.h"
 
@@ -530,6 +531,9 @@ static void migrate_run(gni_task *t, int status)
     if ((c->flags & GNI_F_CATCHING) != 0) { /* what is held would be overtaken */
         queue_add(&c->more->trail->held, t);
         return;
+    }
+    if (l->segs.finished != NULL) {
+        gni_out_finish(l); /* while what they tell of is still here */
     }
     memcpy(&where, o->data, sizeof where);
     gn_loop *target = target_of(l->engine, where);

@@ -106,12 +106,19 @@ static int send_first(gn_conn *c, uint64_t *asked, uint64_t *sent)
     gnp_iov span[QUEUE_SPANS];
     int more = 0;
     size_t n = 0;
-    unsigned count = gni_segq_iov(&c->u.out, span, QUEUE_SPANS, &more);
-    *asked = 0;
-    for (unsigned i = 0; i < count; i++) {
-        *asked += span[i].len;
+    int rc;
+    if (first->kind == GNI_NODE_DESCRIPTOR) {
+        (void)gni_segq_iov(&c->u.out, span, 1, &more);
+        *asked = span[0].len;
+        rc = gnp_send_descriptor(p, &c->sock, gni_item_of(first)->u.descriptor, span[0].base, span[0].len, &n);
+    } else {
+        unsigned count = gni_segq_iov(&c->u.out, span, QUEUE_SPANS, &more);
+        *asked = 0;
+        for (unsigned i = 0; i < count; i++) {
+            *asked += span[i].len;
+        }
+        rc = gnp_send(p, &c->sock, span, count, more ? GNP_SEND_MORE : 0, &n);
     }
-    int rc = gnp_send(p, &c->sock, span, count, more ? GNP_SEND_MORE : 0, &n);
     *sent = n;
     return rc;
 }
@@ -428,6 +435,9 @@ void gni_out_finish(gn_loop *l)
         void *arg = i->arg;
         int status = i->u.status;
         gni_item_give(pool, i); /* first: what done queues may use it again */
+        if (l->watched) {
+            gni_busy_begin(&l->busy, h);
+        }
         done(h, status, arg);
     }
 }
