@@ -21,7 +21,8 @@ TESTS += %D%/check_load
 endif
 
 if OS_LINUX
-noinst_PROGRAMS += %D%/linux/gannet-compare %D%/peers/peer-epoll-echo %D%/peers/peer-epoll-http
+noinst_PROGRAMS += %D%/linux/gannet-compare %D%/linux/gannet-udp \
+	%D%/peers/peer-epoll-echo %D%/peers/peer-epoll-http %D%/peers/peer-udp-echo
 endif
 peer_common = %D%/peers/peer.c %D%/peers/peer.h
 %C%_peers_peer_epoll_echo_SOURCES = %D%/peers/epoll-echo.c $(peer_common)
@@ -32,6 +33,10 @@ peer_common = %D%/peers/peer.c %D%/peers/peer.h
 	%D%/linux/gannet-compare.c %D%/linux/server.c %D%/linux/server.h \
 	%D%/options.c %D%/options.h %D%/report.c %D%/report.h
 %C%_linux_gannet_compare_LDADD = %D%/libload.la
+
+%C%_linux_gannet_udp_SOURCES = %D%/linux/gannet-udp.c %D%/linux/server.c %D%/linux/server.h
+%C%_linux_gannet_udp_LDADD = %D%/libload.la
+%C%_peers_peer_udp_echo_SOURCES = %D%/peers/udp-echo.c
 
 TESTS += %D%/load-test
 EXTRA_DIST += %D%/README %D%/compare %D%/idle %D%/instructions %D%/load-test
