@@ -648,7 +648,8 @@ GN_API int gn_conn_set_read_deadline(gn_conn *c, uint64_t ns_from_now);
 /* ... when something is still unsent after this much time from now; with GN_TIMEOUT_WRITE. */
 GN_API int gn_conn_set_write_deadline(gn_conn *c, uint64_t ns_from_now);
 
-/* Stops and starts reading; what was buffered before brings an on_traffic soon after the resume. */
+/* Stops and starts reading; what was buffered before brings an on_traffic soon after the resume.  On
+ * datagrams the rest of a train in hand (GN_OPT_GRO) still comes. */
 GN_API int gn_conn_pause(gn_conn *c);
 GN_API int gn_conn_resume(gn_conn *c);
 
@@ -716,11 +717,15 @@ typedef struct gn_dgram_info {
 } gn_dgram_info;
 GN_API int gn_conn_dgram_info(gn_conn *c, gn_dgram_info *out);
 
-/* Queues one datagram to an address.  As gn_conn_write. */
+/* Queues one datagram to an address.  As gn_conn_write, and GN_EINVAL: an address of another family, or on a
+ * dialled connection another one than the peer's.  At most 64 datagrams and 128 KiB wait: then GN_EAGAIN, and
+ * on_drained follows when none is left.  What the system refuses later is told to on_error, once a turn, and
+ * counted in gn_stats.datagrams_lost. */
 GN_API int gn_conn_send_to(gn_conn *c, const gn_addr *to, const void *data, size_t n);
 
 /* Queues n bytes as datagrams of segment bytes (the last may be shorter), which the system cuts itself
- * where it can (GSO) and gannet where not.  to NULL: the peer, as gn_conn_write. */
+ * where it can (GSO) and gannet where not.  to NULL: the peer, as gn_conn_write.  All or none; GN_EMSGSIZE
+ * beyond 128 KiB, or for more than 64 trains of 64 datagrams. */
 GN_API int gn_conn_send_segments(gn_conn *c, const gn_addr *to, const void *data, size_t n, size_t segment);
 
 /* Joins and leaves a multicast group on an interface (its index; 0: the system's choice). */

@@ -26,6 +26,15 @@
 
 /* ----------------------------------------------------------------- binding */
 
+/* RFC 5771 (224.0.0.0/4) and RFC 4291 2.7. */
+static int is_group(const gni_endpoint *ep)
+{
+    if (!gni_scheme_is_datagram(ep->scheme)) {
+        return 0;
+    }
+    return ep->addr.family == GNP_FAMILY_IPV6 ? ep->addr.u.ip[0] == 0xff : ep->addr.u.ip[0] >> 4 == 14;
+}
+
 /* Of the engine, and of this listener.  gn_opt_value and gnp_opt_value are the same, see sockopt.c. */
 static void sock_options(gnp_sock_opts *so, const gn_options *o, const gn_listen_options *lo,
                          gni_scheme scheme, int reuseport)
@@ -51,9 +60,10 @@ static void sock_options(gnp_sock_opts *so, const gn_options *o, const gn_listen
 
 /* One socket per loop: TCP if it was asked for, datagrams always, where the kernel balances.
  * The others are accepted by one loop, whatever the number of loops. */
-static unsigned sockets_wanted(gni_scheme scheme, const gn_options *o, unsigned loops)
+static unsigned sockets_wanted(const gni_endpoint *ep, const gn_options *o, unsigned loops)
 {
-    if (scheme == GNI_UNIX || loops == 1) {
+    gni_scheme scheme = ep->scheme;
+    if (scheme == GNI_UNIX || loops == 1 || is_group(ep)) { /* of a group each socket would get a copy */
         return 1;
     }
     if (gni_scheme_is_datagram(scheme)) {
@@ -119,11 +129,35 @@ static int first_mode(const gni_endpoint *ep, const gn_options *o, unsigned want
     return asked || wanted > 1 ? GNP_SHARED_FIRST : GNP_EXCLUSIVE;
 }
 
+/* Several programs may listen to one group.  Of IPv6 a link-local one is bound on its interface.  0 if there
+ * is no such interface. */
+static int group_options(gnp_sock_opts *so, gni_endpoint *ep, const gn_listen_options *lo,
+                         unsigned *interface_index)
+{
+    *interface_index = ep->addr.scope;
+    if (lo->multicast_if != NULL) {
+        *interface_index = gnp_interface_index(lo->multicast_if);
+        if (*interface_index == 0) {
+            return 0;
+        }
+    }
+    so->reuseaddr = 1;
+    so->reuseport = GNP_EXCLUSIVE;
+    if (ep->addr.family == GNP_FAMILY_IPV6) {
+        ep->addr.scope = *interface_index;
+    }
+    return 1;
+}
+
 /* The first socket may choose the port; the others take the same one. */
 static int sockets_open(gni_listener *ln, gni_endpoint *ep, const gn_options *o, const gn_listen_options *lo)
 {
     gnp_sock_opts so;
+    unsigned interface_index = 0;
     sock_options(&so, o, lo, ep->scheme, first_mode(ep, o, ln->cap));
+    if (is_group(ep) && !group_options(&so, ep, lo, &interface_index)) {
+        return GN_ENOENT;
+    }
     int rc = first_open(ln, ep, &so);
     if (rc != GNP_OK) {
         return rc;
@@ -132,6 +166,9 @@ static int sockets_open(gni_listener *ln, gni_endpoint *ep, const gn_options *o,
     ln->first = ln->socks[0];
     rc = gnp_sock_local(&ln->socks[0], &ln->addr);
     ln->both = ln->addr.family == GNP_FAMILY_IPV6 && !so.v6only;
+    if (rc == GNP_OK && is_group(ep)) {
+        rc = gnp_sock_join(&ln->socks[0], &ln->addr, interface_index);
+    }
     so.reuseport = GNP_SHARED;
     while (rc == GNP_OK && ln->count < ln->cap) {
         rc = socket_open(ln, &ln->socks[ln->count], &ln->addr, &so);
@@ -189,7 +226,7 @@ int gni_listener_open(gni_listener **out, const char *url, const gn_options *o, 
         (lo->unix_mode != 0 && (ep.scheme != GNI_UNIX || ep.addr.u.path[0] == '\0'))) {
         return GN_ENOTSUP;
     }
-    gni_listener *ln = listener_new(lo, sockets_wanted(ep.scheme, o, loops));
+    gni_listener *ln = listener_new(lo, sockets_wanted(&ep, o, loops));
     if (ln == NULL) {
         return GN_ENOMEM;
     }

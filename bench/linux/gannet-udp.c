@@ -130,7 +130,8 @@ static void report(void)
     unsigned i;
 
     printf("%u bytes, window %u, %u sockets, %u slices\n", bytes, window, sockets, slices);
-    printf("%-28s %10s %10s %10s %12s %8s\n", "server", "ns least", "ns median", "of minima", "datagrams/s", "lost");
+    printf("%-28s %10s %10s %10s %12s %8s\n", "server", "ns least", "ns median", "of minima",
+           "datagrams/s", "lost");
     for (i = 0; i < count; i++) {
         target *t = &targets[i];
         qsort(t->cost, slices, sizeof(t->cost[0]), by_value);
@@ -176,7 +177,8 @@ static void parse(int argc, char **argv)
             count = 0, i = argc;
     }
     if (count == 0) {
-        fprintf(stderr, "usage: gannet-udp [--window N] [--bytes N] [--sockets N] [--slices N] NAME=COMMAND...\n");
+        fprintf(stderr, "usage: gannet-udp [--window N] [--bytes N] [--sockets N] [--slices N] "
+                        "NAME=COMMAND...\n");
         exit(2);
     }
 }

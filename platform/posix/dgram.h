@@ -28,10 +28,12 @@ void gnp_px_control_read(struct msghdr *m, gnp_dgram *out, gnp_addr *local);
 /* Asks the system to cut m into datagrams of that size.  GNP_OK, or GNP_ENOTSUP. */
 int gnp_px_control_segment(struct msghdr *m, gnp_px_control_out *room, size_t segment);
 
-/* Joins (or leaves) an IPv4 group on an interface by its index, 0: the system's choice.  0, or -1 with errno. */
+/* Joins (or leaves) an IPv4 group on an interface by its index, 0: the system's choice.  0, or -1 with
+ * errno. */
 int gnp_px_os_group4(int fd, int join, const unsigned char group[4], unsigned interface_index);
 
-/* Makes a socket that has joined groups hear only those, where that is not so anyway.  0, or -1 with errno. */
+/* Makes a socket that has joined groups hear only those, where that is not so anyway.  0, or -1 with
+ * errno. */
 int gnp_px_os_own_groups(int fd, int family);
 
 int gnp_px_is_group(const gnp_addr *a);

@@ -672,7 +672,9 @@ static void trains(int i, const char *ip)
         }
         for (k = 0; k < sizeof(sizes) / sizeof(sizes[0]); k++) {
             size_t n = sizes[k][0], segment = sizes[k][1];
-            gnp_dgram_out out[3] = { { buf, 7, &d.addr, 0 }, { buf, n, &d.addr, segment }, { buf, 9, &d.addr, 0 } };
+            gnp_dgram_out out[3] = { { buf, 7, &d.addr, 0 },
+                                     { buf, n, &d.addr, segment },
+                                     { buf, 9, &d.addr, 0 } };
             int r = gnp_sendto(d.t.q, &d.other, out, 3, &sent);
             if (r == GNP_ENOTSUP) {
                 ck_assert_uint_eq(sent, 1);

@@ -8,6 +8,7 @@ net_programs = \
 	%D%/cross \
 	%D%/datagram \
 	%D%/datagram_client \
+	%D%/datagram_verbs \
 	%D%/framing \
 	%D%/lifecycle \
 	%D%/limits \
@@ -47,6 +48,9 @@ TESTS += $(net_programs)
 %C%_datagram_client_SOURCES = %D%/datagram_client.c $(net_harness)
 %C%_datagram_client_CFLAGS = $(net_cflags)
 %C%_datagram_client_LDADD = $(net_libs)
+%C%_datagram_verbs_SOURCES = %D%/datagram_verbs.c $(net_harness)
+%C%_datagram_verbs_CFLAGS = $(net_cflags)
+%C%_datagram_verbs_LDADD = $(net_libs)
 %C%_framing_SOURCES = %D%/framing.c $(net_harness)
 %C%_framing_CFLAGS = $(net_cflags)
 %C%_framing_LDADD = $(net_libs)
