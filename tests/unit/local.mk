@@ -14,6 +14,7 @@ tests_unit_unit_SOURCES = \
 	%D%/check_ring.c \
 	%D%/check_segq.c \
 	%D%/check_timer.c \
+	%D%/check_udp.c \
 	%D%/unit.c \
 	%D%/unit.h
 tests_unit_unit_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)

@@ -145,6 +145,7 @@ int main(void)
     srunner_add_suite(r, suite_ring());
     srunner_add_suite(r, suite_segq());
     srunner_add_suite(r, suite_timer());
+    srunner_add_suite(r, suite_udp());
     srunner_run_all(r, CK_ENV);
     failed = srunner_ntests_failed(r);
     srunner_free(r);

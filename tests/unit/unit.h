@@ -20,6 +20,7 @@ Suite *suite_options(void);
 Suite *suite_ring(void);
 Suite *suite_segq(void);
 Suite *suite_timer(void);
+Suite *suite_udp(void);
 
 /* ck_assert for hot loops: Check's own writes to a pipe each time it passes. */
 #define MUST(condition) \
