@@ -1031,6 +1031,11 @@ START_TEST(least_loop_spreads_a_burst)
     ck_assert_int_eq(gn_close(handle_of(0), NULL, NULL), GN_OK);
     nt_await(NT_CLOSE, 1);
     ck_assert_uint_eq(gn_engine_least_loop(e), gn_engine_loop(e, 0));
+    const char *bad = url_of("tcp", "127.0.0.1", free_port("127.0.0.1"));
+    for (unsigned i = 0; i < 3; i++)
+        ck_assert_int_eq(gn_dial(gn_engine_loop(e, 0), bad, NULL, on_done, id(LOOPS * EACH + i), NULL), GN_OK);
+    nt_await(NT_DONE, LOOPS * EACH + 3);
+    ck_assert_uint_eq(gn_engine_least_loop(e), gn_engine_loop(e, 0));
     nt_stop(e, NT_SECOND);
     nt_stop(s, NT_SECOND);
 }
