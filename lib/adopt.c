@@ -108,7 +108,7 @@ int gn_adopt(gn_handle where, gn_descriptor d, const gn_dial_options *options, g
     }
     rc = sock_take(&a->sock, &a->peer, d);
     if (rc == GN_OK) {
-        rc = gni_asked_post(&a->asked, &a->task);
+        rc = gni_asked_post(&a->asked, &a->task, adoption_size(o.opt_count));
     }
     if (rc != GN_OK) {
         gnp_free(a, adoption_size(o.opt_count));

@@ -108,21 +108,29 @@ void gni_asked_init(gni_asked *a, gn_handle where, const gn_dial_options *o, gn_
     a->context = o->context;
 }
 
-int gni_asked_post(const gni_asked *a, gni_task *t)
+int gni_asked_post(gni_asked *a, gni_task *t, size_t bytes)
 {
     gn_handle where = a->where; /* a may be gone once it is posted */
-    gni_loop_expect(where, 1);
-    int rc = gni_loop_post(where, t);
+    gni_loop_slot *s = gni_loop_slot_of(where);
+    int rc = s == NULL ? GN_ECLOSED : gni_mailbox_charge(&s->box, bytes);
     if (rc != GN_OK) {
-        gni_loop_expect(where, -1);
+        return rc;
+    }
+    a->bytes = bytes;
+    gnp_add32(&s->expected, 1);
+    rc = gni_loop_post(where, t);
+    if (rc != GN_OK) {
+        gnp_sub32(&s->expected, 1);
+        gni_mailbox_uncharge(&s->box, bytes);
     }
     return rc;
 }
 
 int gni_asked_arrive(const gni_asked *a, int status)
 {
-    const gn_loop *l = gn_loop_current();
-    gni_loop_expect(a->where, -1);
+    gn_loop *l = gn_loop_current();
+    l->uncharged += a->bytes;
+    gnp_sub32(&gni_loop_slot_at(l->slot)->expected, 1);
     if (status != GN_OK) {
         return GN_ECLOSED;
     }
@@ -264,7 +272,7 @@ int gn_dial(gn_handle where, const char *addr, const gn_dial_options *options, g
     if (op != NULL) {
         *op = d->op.token = gni_op_token(d->asked.where); /* now, since it may be done when the post returns */
     }
-    rc = gni_asked_post(&d->asked, &d->task);
+    rc = gni_asked_post(&d->asked, &d->task, d->size);
     if (rc != GN_OK) {
         dial_free(d);
         if (op != NULL) {

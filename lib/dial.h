@@ -25,6 +25,7 @@ typedef struct gni_asked {
     const gn_handler *handler;
     void *user;
     void *context;
+    size_t bytes; /* that it waits with */
 } gni_asked;
 
 /* Defaults, then the caller's, checked.  GN_EINVAL. */
@@ -32,10 +33,11 @@ int gni_dial_options_take(gn_dial_options *out, const gn_dial_options *in);
 
 void gni_asked_init(gni_asked *a, gn_handle where, const gn_dial_options *o, gn_done done, void *arg);
 
-/* Posts a task for a connection that will be l's if all goes well; its run must begin with
- * gni_asked_arrive, which tells if it may: GN_OK, or GN_ECLOSED, GN_ESHUTDOWN, GN_ELIMIT.  After GN_OK it has
- * a place in the engine: gni_engine_conn_leave if it does not open in the end. */
-int gni_asked_post(const gni_asked *a, gni_task *t);
+/* Posts a task of so many bytes for a connection that the loop will have if all goes well; GN_ECLOSED,
+ * GN_ELIMIT.  Its run must begin with gni_asked_arrive, which tells if it may: GN_OK, or GN_ECLOSED,
+ * GN_ESHUTDOWN, GN_ELIMIT.  After GN_OK it has a place in the engine: gni_engine_conn_leave if it does not
+ * open in the end. */
+int gni_asked_post(gni_asked *a, gni_task *t, size_t bytes);
 int gni_asked_arrive(const gni_asked *a, int status);
 
 /* The connection is made, its socket attached, with GNP_READ: on_open, then done.  If it cannot be opened

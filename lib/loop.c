@@ -95,11 +95,6 @@ int gni_loop_push(unsigned slot, gni_task *t, unsigned priority)
                             current_loop != NULL && current_loop->slot == slot);
 }
 
-int gni_loop_post_slot(unsigned slot, gni_task *t)
-{
-    return gni_loop_push(slot, t, GNI_HIGH);
-}
-
 gn_op gni_op_token(gn_handle h)
 {
     unsigned s = GNI_HANDLE_SLOT(h);
@@ -108,14 +103,6 @@ gn_op gni_op_token(gn_handle h)
     }
     uint64_t n = gnp_add64(&slots[s].tokens, 1) + 1;
     return ((uint64_t)s << GNI_OP_SLOT_SHIFT) | (n & ((UINT64_C(1) << GNI_OP_SLOT_SHIFT) - 1));
-}
-
-void gni_loop_expect(gn_handle h, int n)
-{
-    unsigned s = GNI_HANDLE_SLOT(h);
-    if (s < GNI_LOOP_SLOTS) {
-        gnp_add32(&slots[s].expected, (uint32_t)n);
-    }
 }
 
 uint32_t gni_loop_load(const gn_loop *l)

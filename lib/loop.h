@@ -136,7 +136,7 @@ typedef struct gni_loop_slot {
     gnp_atomic32 taken;
     gnp_atomic32 gen; /* of the loop that has it now; its connections have higher ones */
     gnp_atomic64 tokens; /* given out, see op.h */
-    gnp_atomic32 expected; /* connections, see gni_loop_expect */
+    gnp_atomic32 expected; /* connections that were asked for and have not arrived */
     gn_loop *loop;    /* read on the loop's own thread only */
 } gni_loop_slot;
 
@@ -149,12 +149,9 @@ int gni_loop_post(gn_handle h, gni_task *t);
 int gni_loop_post_to(gn_loop *l, gni_task *t);
 
 /* ... or to whatever loop has that slot now. */
-int gni_loop_post_slot(unsigned slot, gni_task *t);
 int gni_loop_push(unsigned slot, gni_task *t, unsigned priority);
 
-/* Counts connections that were asked for, by n, and have not arrived at the loop of h; and how many the
- * loop has and will have. [any] */
-void gni_loop_expect(gn_handle h, int n);
+/* Connections that it has, and that are on their way. [any] */
 uint32_t gni_loop_load(const gn_loop *l);
 
 /* 1 if h names this very loop (not one of its connections). */

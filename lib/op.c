@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "loop.h"
+#include "post.h"
 
 /* A table that is empty again keeps its memory up to this size. */
 #define BUCKETS_KEPT 1024u
@@ -89,17 +90,14 @@ void gni_ops_free(gni_ops *t)
 
 /* ----------------------------------------------------------------- cancelling */
 
-typedef struct canceling {
-    gni_task task;
-    gn_op op;
-} canceling;
-
 static void cancel_run(gni_task *t, int status)
 {
-    canceling *k = (canceling *)(void *)t;
-    gn_loop *l = gn_loop_current();
-    gni_op *o = status == GN_OK ? gni_ops_find(&l->ops, k->op) : NULL;
-    gnp_free(k, sizeof *k);
+    gni_ask *k = (gni_ask *)(void *)t;
+    gn_op token;
+    memcpy(&token, k->data, sizeof token);
+    gni_ask_arrived(k);
+    gni_ask_finish(k, status);
+    gni_op *o = status == GN_OK ? gni_ops_find(&gn_loop_current()->ops, token) : NULL;
     if (o != NULL) {
         o->cancel(o);
     }
@@ -108,18 +106,13 @@ static void cancel_run(gni_task *t, int status)
 /* Its task comes behind that of the operation itself, which whoever knows the token had posted. */
 int gn_cancel(gn_op op)
 {
-    if (op == GN_OP_NONE) {
-        return GN_ECLOSED;
-    }
-    canceling *k = gnp_alloc(sizeof *k);
-    if (k == NULL) {
-        return GN_ENOMEM;
-    }
-    k->task.run = cancel_run;
-    k->op = op;
-    int rc = gni_loop_post_slot(GNI_OP_SLOT(op), &k->task);
+    gni_ask *k;
+    /* Whatever loop has that slot now; a later one than the token's finds nothing. */
+    gn_handle any = GNI_HANDLE(GNI_OP_SLOT(op), GNI_LOOP_INDEX, UINT32_MAX);
+    int rc = gni_ask_make(&k, any, sizeof op, NULL, NULL);
     if (rc != GN_OK) {
-        gnp_free(k, sizeof *k);
+        return rc;
     }
-    return rc;
+    memcpy(k->data, &op, sizeof op);
+    return gni_ask_post(k, cancel_run, GNI_HIGH);
 }

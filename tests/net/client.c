@@ -215,12 +215,13 @@ static const gn_handler wrong = { .on_open = wrong_open };
 START_TEST(dial_connects)
 {
     const char *unix_url = nt_unix_url();
-    gn_options so = nt_options(1);
+    gn_options so = nt_options(1), co = nt_options(1);
+    co.edge_triggered = _i;
     unsigned count = ipv6_works() ? 6 : 4;
     gn_engine *s = nt_start(&echo_server, NULL, &so, "tcp://127.0.0.1:0", "tcp4://127.0.0.1:0", unix_url,
                             "udp://127.0.0.1:0", count > 4 ? "tcp6://[::1]:0" : NULL, "udp6://[::1]:0",
                             (char *)NULL);
-    gn_engine *e = client_start(&wrong, 1);
+    gn_engine *e = nt_start(&wrong, NULL, &co, (char *)NULL);
     for (unsigned i = 0; i < count; i++) {
         gn_dial_options o = dial_options();
         gn_op op;
@@ -1041,6 +1042,33 @@ START_TEST(least_loop_spreads_a_burst)
 }
 END_TEST
 
+/* Dials that a loop has no time for count against post_max. */
+START_TEST(posted_dials_have_a_limit)
+{
+    gnp_atomic32 go = { 0 };
+    gn_options o = nt_options(1);
+    unsigned n = 0;
+    int rc;
+    o.post_max = 16 * NT_KIB;
+    gn_engine *s = nt_start(&echo_server, NULL, NULL, "tcp://127.0.0.1:0", (char *)NULL);
+    gn_engine *e = nt_start(&quiet, NULL, &o, (char *)NULL);
+    ck_assert_int_eq(gn_execute(gn_engine_loop(e, 0), on_blocked, &go), GN_OK);
+    while ((rc = gn_dial(gn_engine_loop(e, 0), nt_url(s, 0), NULL, on_done, id(n), NULL)) == GN_OK)
+        ck_assert_uint_lt(++n, 1000);
+    ck_assert_int_eq(rc, GN_ELIMIT);
+    ck_assert_uint_gt(n, 5);
+    gnp_store32(&go, 1);
+    nt_await(NT_DONE, n);
+    for (unsigned i = 0; i < 100; i++) /* the room is there again, each time */
+        NT_UNTIL((rc = gn_dial(gn_engine_loop(e, 0), nt_url(s, 0), NULL, on_done, id(n + i), NULL)) == GN_OK);
+    nt_await(NT_DONE, n + 100);
+    for (unsigned i = 0; i < n + 100; i++)
+        ck_assert_int_eq(nt_nth(NT_DONE, i).status, GN_OK);
+    nt_stop(e, NT_SECOND);
+    nt_stop(s, NT_SECOND);
+}
+END_TEST
+
 /* A thousand come and go, of every outcome: no block is left, while the engine still runs. */
 START_TEST(nothing_leaks)
 {
@@ -1080,7 +1108,7 @@ int main(void)
     Suite *s = suite_create("client");
     TCase *t = nt_case(s, "connecting", 30);
     tcase_add_checked_fixture(t, client_begin, NULL);
-    tcase_add_test(t, dial_connects);
+    tcase_add_loop_test(t, dial_connects, 0, 2);
     tcase_add_test(t, done_comes_before_on_close);
     tcase_add_test(t, nobody_listens);
     tcase_add_test(t, bad_questions);
@@ -1120,6 +1148,7 @@ int main(void)
     tcase_add_checked_fixture(t, client_begin, NULL);
     tcase_add_test(t, storm);
     tcase_add_test(t, least_loop_spreads_a_burst);
+    tcase_add_test(t, posted_dials_have_a_limit);
     tcase_add_test(t, nothing_leaks);
     return nt_main(s);
 }
