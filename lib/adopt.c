@@ -57,8 +57,11 @@ static void adopt_run(gni_task *t, int status)
     adoption *a = (adoption *)(void *)t;
     gn_loop *l = gn_loop_current();
     gn_conn *c = NULL;
+    int rc = status;
+    if (!gni_asked_arrive(&a->asked, t, &rc)) {
+        return;
+    }
     gni_asked asked = a->asked;
-    int rc = gni_asked_arrive(&asked, status);
     if (rc == GN_OK) {
         rc = adopt(a, l, &c);
         if (rc != GN_OK) {

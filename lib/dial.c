@@ -7,6 +7,7 @@
 #include "conn.h"
 #include "engine.h"
 #include "loop.h"
+#include "migrate.h"
 #include "options.h"
 #include "resolver.h"
 #include "udp.h"
@@ -126,21 +127,27 @@ int gni_asked_post(gni_asked *a, gni_task *t, size_t bytes)
     return rc;
 }
 
-int gni_asked_arrive(const gni_asked *a, int status)
+int gni_asked_arrive(gni_asked *a, gni_task *t, int *status)
 {
     gn_loop *l = gn_loop_current();
-    l->uncharged += a->bytes;
-    gnp_sub32(&gni_loop_slot_at(l->slot)->expected, 1);
-    if (status != GN_OK) {
-        return GN_ECLOSED;
+    gn_conn *c = NULL;
+    if (a->bytes > 0) {
+        l->uncharged += a->bytes;
+        gnp_sub32(&gni_loop_slot_at(l->slot)->expected, 1);
+        a->bytes = 0; /* it may come by another loop yet */
     }
-    if (l->draining || gni_engine_stopping(l->engine)) {
-        return GN_ESHUTDOWN;
+    if (*status != GN_OK) {
+        *status = GN_ECLOSED;
+    } else if (l->draining || gni_engine_stopping(l->engine)) {
+        *status = GN_ESHUTDOWN;
+    } else if (gni_loop_is(l, a->where)) {
+        *status = gni_engine_conn_admit(l->engine);
+    } else if (!gni_migrate_follow(&a->where, t, &c)) {
+        return 0;
+    } else {
+        *status = c != NULL ? gni_engine_conn_admit(l->engine) : GN_ECLOSED;
     }
-    if (!gni_loop_is(l, a->where) && gn_conn_from_handle(a->where) == NULL) {
-        return GN_ECLOSED;
-    }
-    return gni_engine_conn_admit(l->engine);
+    return 1;
 }
 
 void gni_asked_fail(const gni_asked *a, int status)
@@ -544,7 +551,9 @@ static void dial_run(gni_task *t, int status)
 {
     gni_dial *d = (gni_dial *)(void *)t;
     gn_loop *l = gn_loop_current();
-    status = gni_asked_arrive(&d->asked, status);
+    if (!gni_asked_arrive(&d->asked, t, &status)) {
+        return;
+    }
     if (status != GN_OK) {
         gni_asked asked = d->asked;
         dial_free(d);

@@ -34,11 +34,14 @@ int gni_dial_options_take(gn_dial_options *out, const gn_dial_options *in);
 void gni_asked_init(gni_asked *a, gn_handle where, const gn_dial_options *o, gn_done done, void *arg);
 
 /* Posts a task of so many bytes for a connection that the loop will have if all goes well; GN_ECLOSED,
- * GN_ELIMIT.  Its run must begin with gni_asked_arrive, which tells if it may: GN_OK, or GN_ECLOSED,
- * GN_ESHUTDOWN, GN_ELIMIT.  After GN_OK it has a place in the engine: gni_engine_conn_leave if it does not
- * open in the end. */
+ * GN_ELIMIT. */
 int gni_asked_post(gni_asked *a, gni_task *t, size_t bytes);
-int gni_asked_arrive(const gni_asked *a, int status);
+
+/* What its run must begin with.  0: it has left for another loop, after the connection that `where` names,
+ * and is not ours any more (nor does a gn_cancel find it there).  Else *status says if it may go on:
+ * GN_OK, or GN_ECLOSED, GN_ESHUTDOWN, GN_ELIMIT.  With GN_OK it has a place in the engine:
+ * gni_engine_conn_leave if it does not open in the end. */
+int gni_asked_arrive(gni_asked *a, gni_task *t, int *status);
 
 /* The connection is made, its socket attached, with GNP_READ: on_open, then done.  If it cannot be opened
  * it is dropped and done tells why. */

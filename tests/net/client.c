@@ -660,7 +660,7 @@ static gn_action option_open(gn_conn *c, void *user)
 {
     int64_t v = -1;
     (void)user;
-    v = 0;
+    NT_EXPECT_INT(gn_conn_get_opt(c, GN_OPT_NODELAY, &v), GN_OK);
     nt_note(NT_OPEN, gn_conn_handle(c), (int)v);
     return GN_CLOSE;
 }
@@ -675,6 +675,7 @@ START_TEST(options_of_the_socket)
     o.opts = values;
     ck_assert_int_eq(gn_dial(gn_engine_loop(e, 0), nt_url(s, 0), NULL, on_done, id(0), NULL), GN_OK);
     nt_await(NT_DONE, 1);
+    ck_assert_int_eq(nt_nth(NT_OPEN, 0).status, 1); /* the engine's default */
     o.opt_count = 2;
     ck_assert_int_eq(gn_dial(gn_engine_loop(e, 0), nt_url(s, 0), &o, on_done, id(1), NULL), GN_OK);
     memset(values, 0xff, sizeof(values)); /* they were copied */
@@ -974,6 +975,67 @@ START_TEST(where_is_gone)
 }
 END_TEST
 
+/* A connection that has moved: its old handle leads to where it is now. */
+START_TEST(where_has_moved)
+{
+    gn_engine *s = nt_start(&echo_server, NULL, NULL, "tcp://127.0.0.1:0", (char *)NULL);
+    gn_engine *e = client_start(&quiet, 2);
+    ck_assert_int_eq(gn_dial(gn_engine_loop(e, 0), nt_url(s, 0), NULL, on_done, id(0), NULL), GN_OK);
+    nt_await(NT_DONE, 1);
+    ck_assert_int_eq(gn_dial(gn_engine_loop(e, 1), nt_url(s, 0), NULL, on_done, id(1), NULL), GN_OK);
+    nt_await(NT_DONE, 2);
+    ck_assert_int_eq(gn_migrate(handle_of(0), gn_engine_loop(e, 1), NULL, NULL), GN_OK);
+    ck_assert_int_eq(gn_dial(handle_of(0), nt_url(s, 0), NULL, on_done, id(2), NULL), GN_OK);
+    nt_await(NT_DONE, 3);
+    ck_assert_int_eq(nt_nth(NT_DONE, 2).status, GN_OK);
+    ck_assert_uint_ne(nt_nth(NT_DONE, 0).thread, nt_nth(NT_DONE, 1).thread);
+    ck_assert_uint_eq(nt_nth(NT_DONE, 2).thread, nt_nth(NT_DONE, 1).thread);
+    ck_assert_uint_eq(gn_engine_least_loop(e), gn_engine_loop(e, 0));
+    nt_stop(e, NT_SECOND);
+    nt_stop(s, NT_SECOND);
+}
+END_TEST
+
+/* conns_max counts dials from their start to the end of the connection, and adoptions too. */
+START_TEST(dials_count_against_conns_max)
+{
+    clog k;
+    gn_options o = nt_options(1);
+    gn_op op;
+    o.conns_max = 2;
+    clog_v4(&k);
+    gn_engine *s = nt_start(&echo_server, NULL, NULL, "tcp://127.0.0.1:0", (char *)NULL);
+    gn_engine *e = nt_start(&quiet, NULL, &o, (char *)NULL);
+    gn_handle loop = gn_engine_loop(e, 0);
+    const char *bad = url_of("tcp", "127.0.0.1", free_port("127.0.0.1"));
+    for (unsigned i = 0; i < 5; i++) { /* those that fail give their place back */
+        ck_assert_int_eq(gn_dial(loop, bad, NULL, on_done, id(i), NULL), GN_OK);
+        nt_await(NT_DONE, i + 1);
+        ck_assert_int_eq(nt_nth(NT_DONE, i).status, GN_ECONNREFUSED);
+    }
+    ck_assert_int_eq(gn_dial(loop, nt_url(s, 0), NULL, on_done, id(5), NULL), GN_OK);
+    nt_await(NT_DONE, 6);
+    ck_assert_int_eq(gn_dial(loop, clog_url(&k), NULL, on_done, id(6), &op), GN_OK);
+    ck_assert_int_eq(gn_dial(loop, nt_url(s, 0), NULL, on_done, id(7), NULL), GN_OK);
+    nt_await(NT_DONE, 7);
+    ck_assert_uint_eq(nt_nth(NT_DONE, 6).id, 7);
+    ck_assert_int_eq(nt_nth(NT_DONE, 6).status, GN_ELIMIT);
+    ck_assert_int_eq(gn_cancel(op), GN_OK);
+    nt_await(NT_DONE, 8);
+    ck_assert_int_eq(gn_dial(loop, nt_url(s, 0), NULL, on_done, id(8), NULL), GN_OK);
+    nt_await(NT_DONE, 9);
+    ck_assert_int_eq(nt_nth(NT_DONE, 8).status, GN_OK);
+    ck_assert_int_eq(gn_close(handle_of(5), NULL, NULL), GN_OK);
+    nt_await(NT_CLOSE, 1);
+    ck_assert_int_eq(gn_dial(loop, nt_url(s, 0), NULL, on_done, id(9), NULL), GN_OK);
+    nt_await(NT_DONE, 10);
+    ck_assert_int_eq(nt_nth(NT_DONE, 9).status, GN_OK);
+    nt_stop(e, NT_SECOND);
+    nt_stop(s, NT_SECOND);
+    clog_close(&k);
+}
+END_TEST
+
 /* --------------------------------------------------------------------- in numbers */
 
 /* Hundreds at once, on loops that share them, good and bad ones. */
@@ -1143,6 +1205,8 @@ int main(void)
     tcase_add_checked_fixture(t, client_begin, NULL);
     tcase_add_test(t, dial_inside_callbacks);
     tcase_add_test(t, where_is_gone);
+    tcase_add_test(t, where_has_moved);
+    tcase_add_test(t, dials_count_against_conns_max);
 
     t = nt_case(s, "numbers", 60);
     tcase_add_checked_fixture(t, client_begin, NULL);
