@@ -37,6 +37,25 @@ peer_common = %D%/peers/peer.c %D%/peers/peer.h
 %C%_linux_gannet_udp_SOURCES = %D%/linux/gannet-udp.c %D%/linux/server.c %D%/linux/server.h
 %C%_linux_gannet_udp_LDADD = %D%/libload.la
 %C%_peers_peer_udp_echo_SOURCES = %D%/peers/udp-echo.c
+# The worker pools; a peer that is not installed is left out of the table.
+noinst_LTLIBRARIES += %D%/libpeeruv.la %D%/libpeerglib.la
+if HAVE_LIBUV
+%C%_libpeeruv_la_SOURCES = %D%/peers/pool-uv.c
+else
+%C%_libpeeruv_la_SOURCES = %D%/peers/pool-uv-none.c
+endif
+%C%_libpeeruv_la_CFLAGS = $(AM_CFLAGS) $(LIBUV_CFLAGS)
+%C%_libpeeruv_la_LIBADD = $(LIBUV_LIBS)
+if HAVE_GLIB
+%C%_libpeerglib_la_SOURCES = %D%/peers/pool-glib.c
+else
+%C%_libpeerglib_la_SOURCES = %D%/peers/pool-glib-none.c
+endif
+%C%_libpeerglib_la_CFLAGS = $(AM_CFLAGS) $(GLIB_CFLAGS)
+%C%_libpeerglib_la_LIBADD = $(GLIB_LIBS)
+noinst_PROGRAMS += %D%/pool
+%C%_pool_SOURCES = %D%/pool.c %D%/pool.h
+%C%_pool_LDADD = %D%/libpeeruv.la %D%/libpeerglib.la libcore.la libplatform.la
 
 TESTS += %D%/load-test
 EXTRA_DIST += %D%/README %D%/compare %D%/idle %D%/instructions %D%/load-test
