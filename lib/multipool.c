@@ -110,6 +110,8 @@ static int multi_put(gn_multipool *m, gn_task_fn fn, void *arg, int how)
     gni_pooltask t;
     int rc;
 
+    if (fn == NULL)
+        return GN_EINVAL; /* and nobody's turn */
     t.fn = fn;
     t.arg = arg;
     if (m->lb == GN_POOL_ROUND_ROBIN) {

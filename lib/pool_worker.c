@@ -9,6 +9,10 @@
 /* A system that has no thread to give is not asked at each task. */
 #define RETRY_NS UINT64_C(10000000)
 
+/* How often a worker without a task looks again before it sleeps.  None, 1, 2 and 8 cost 402, 176, 180 and
+ * 222 ns a task when 64 are handed in at once, and 7.6, 9.8, 9.6 and 12 us when one is. */
+#define YIELDS 1u
+
 static GNP_THREAD_LOCAL gni_inside *inside;
 
 void gni_inside_enter(gni_inside *in, gn_pool *p, int worker)
@@ -75,6 +79,8 @@ static void batch_hold(gn_pool *p, gni_worker *w, unsigned n)
     w->held_next = p->holders;
     if (p->holders != NULL)
         p->holders->held_prev = w;
+    else
+        p->holders_last = w;
     p->holders = w;
 }
 
@@ -91,6 +97,8 @@ static void batch_shrink(gn_pool *p, gni_worker *w, unsigned n)
         p->holders = w->held_next;
     if (w->held_next != NULL)
         w->held_next->held_prev = w->held_prev;
+    else
+        p->holders_last = w->held_prev;
 }
 
 size_t gni_pool_waiting(const gn_pool *p)
@@ -117,24 +125,43 @@ void gni_workers_recall(gn_pool *p)
     }
 }
 
+static unsigned steal_from(gn_pool *p, gni_worker *w, gni_worker *thief)
+{
+    unsigned n = batch_steal(w, 0, thief->batch);
+    batch_shrink(p, w, n);
+    return n;
+}
+
 static unsigned steal(gn_pool *p, gni_worker *thief)
 {
-    for (gni_worker *w = p->holders; w != NULL; w = w->held_next) {
-        unsigned n = batch_steal(w, 0, thief->batch);
-        if (n > 0) {
-            batch_shrink(p, w, n);
-            return n;
-        }
+    unsigned n = 0;
+    for (gni_worker *w = p->holders, *next; w != NULL && n == 0; w = next) {
+        next = w->held_next;
+        n = steal_from(p, w, thief);
     }
-    return 0;
+    return n;
+}
+
+/* The oldest batch holds tasks that are older than any in the queue.  If nothing of it was begun since
+ * somebody last looked, its worker is held up, and it is due before the queue. */
+static unsigned steal_overdue(gn_pool *p, gni_worker *thief)
+{
+    gni_worker *w = p->holders_last;
+    uint64_t r = w == NULL ? 0 : gnp_load64(&w->range);
+    int overdue = w != NULL && w == p->seen && r == p->seen_range;
+
+    p->seen = w;
+    p->seen_range = r;
+    return overdue ? steal_from(p, w, thief) : 0;
 }
 
 /* -------------------------------------------------------------------- tasks */
 
-/* A fair half: with many workers or few tasks it is one.  Who waits for room should get it task by task. */
+/* Shared with those who are coming; who comes later can steal.  Who waits for room should get it task by
+ * task. */
 static unsigned share(const gn_pool *p)
 {
-    size_t n = gni_poolq_live(&p->q) / ((size_t)p->workers * 2);
+    size_t n = gni_poolq_live(&p->q) / (p->waking + 1u);
     if (n <= 1 || p->blocked > 0)
         return 1;
     return n < GNI_POOL_BATCH ? (unsigned)n : GNI_POOL_BATCH;
@@ -147,7 +174,9 @@ static int take(gn_pool *p, gni_worker *w, gni_pooltask *t)
 
     if (gni_pool_pending(p) == 0)
         return 0;
-    n = gni_poolq_take(&p->q, w->batch, share(p), &w->op);
+    n = steal_overdue(p, w);
+    if (n == 0)
+        n = gni_poolq_take(&p->q, w->batch, share(p), &w->op);
     if (n == 0)
         n = steal(p, w);
     if (n == 0)
@@ -223,7 +252,7 @@ static void call(gn_pool *p, gni_worker *w)
 gni_worker *gni_worker_to_wake(gn_pool *p)
 {
     gni_worker *w = p->idle;
-    if (w == NULL || gni_pool_pending(p) <= p->waking)
+    if (w == NULL || p->waking > 0 || gni_pool_pending(p) == 0)
         return NULL;
     call(p, w);
     return w;
@@ -308,6 +337,27 @@ static int unwanted(const gn_pool *p)
     return p->closed || (p->capacity != 0 && p->workers > p->capacity);
 }
 
+/* A worker that runs out of tasks lets others run for a moment before it sleeps; meanwhile it counts as
+ * coming, so that a task handed in wakes nobody. */
+static int look_again(gn_pool *p, gni_worker *w, gni_pooltask *t)
+{
+    if (!w->busy)
+        return 0;
+    now_free(p, w);
+    for (unsigned i = 0; i < YIELDS; i++) {
+        p->waking++;
+        gnp_mutex_unlock(&p->lock);
+        gnp_thread_yield();
+        gnp_mutex_lock(&p->lock);
+        p->waking--;
+        if (unwanted(p))
+            return 0;
+        if (take(p, w, t))
+            return 1;
+    }
+    return 0;
+}
+
 static void worker_main(void *arg)
 {
     gni_worker *w = arg;
@@ -319,8 +369,11 @@ static void worker_main(void *arg)
     gnp_mutex_lock(&p->lock);
     p->waking--;
     for (;;) {
-        if (!unwanted(p) && take(p, w, &t)) {
+        if (!unwanted(p) && (take(p, w, &t) || look_again(p, w, &t))) {
+            gni_worker *next = gni_worker_to_wake(p);
             gnp_mutex_unlock(&p->lock);
+            if (next != NULL)
+                gnp_cond_signal(&next->cond);
             do {
                 t.fn(GN_OK, t.arg);
                 gni_count(&w->completed, 1);

@@ -116,12 +116,6 @@ int gni_poolq_reserve_op(gni_poolq *q)
     return GN_OK;
 }
 
-void gni_poolq_push(gni_poolq *q, gni_pooltask t)
-{
-    *at(q, q->count) = t;
-    q->count++;
-}
-
 gn_op gni_poolq_push_op(gni_poolq *q, gni_pooltask t)
 {
     uint32_t i = q->ops_free - 1;

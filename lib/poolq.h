@@ -52,7 +52,11 @@ int gni_poolq_reserve(gni_poolq *q, size_t more);
 int gni_poolq_reserve_op(gni_poolq *q);
 
 /* After a reserve that was not used up. */
-void gni_poolq_push(gni_poolq *q, gni_pooltask t);
+static inline void gni_poolq_push(gni_poolq *q, gni_pooltask t)
+{
+    q->ring[(q->head + q->count) & (q->cap - 1)] = t;
+    q->count++;
+}
 gn_op gni_poolq_push_op(gni_poolq *q, gni_pooltask t);
 /* To the front, where it came from. */
 void gni_poolq_unpop(gni_poolq *q, gni_pooltask t);

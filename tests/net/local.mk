@@ -18,6 +18,7 @@ net_programs = \
 	%D%/outbound \
 	%D%/migrate \
 	%D%/pool \
+	%D%/pool_race \
 	%D%/names \
 	%D%/regress \
 	%D%/signals \
