@@ -4,7 +4,7 @@
 
 example_common = %D%/common.c %D%/common.h
 
-noinst_PROGRAMS += %D%/chat %D%/echo %D%/http %D%/offload %D%/proxy
+noinst_PROGRAMS += %D%/chat %D%/echo %D%/http %D%/offload %D%/proxy %D%/redis
 
 %C%_chat_SOURCES = %D%/chat.c $(example_common)
 %C%_chat_LDADD = libgannet.la
@@ -21,6 +21,9 @@ noinst_PROGRAMS += %D%/chat %D%/echo %D%/http %D%/offload %D%/proxy
 %C%_http_SOURCES = %D%/http.c %D%/http_parser.c %D%/http_parser.h $(example_common)
 %C%_http_LDADD = libgannet.la
 
+%C%_redis_SOURCES = %D%/redis.c %D%/redis_db.c %D%/redis_db.h %D%/resp.c %D%/resp.h $(example_common)
+%C%_redis_LDADD = libgannet.la
+
 examplesdir = $(docdir)/examples
 dist_examples_DATA = %D%/chat.c %D%/echo.c %D%/http.c %D%/http_parser.c %D%/http_parser.h %D%/offload.c \
-	%D%/proxy.c $(example_common)
+	%D%/proxy.c %D%/redis.c %D%/redis_db.c %D%/redis_db.h %D%/resp.c %D%/resp.h $(example_common)
