@@ -23,9 +23,6 @@
 #define MAX_PAYLOAD_V4 65507u
 #define MAX_PAYLOAD_V6 65527u
 
-/* Of an IP address; the room for Unix paths is not copied. */
-#define PEER_BYTES (offsetof(gnp_addr, u) + sizeof(((gnp_addr *)0)->u.ip))
-
 typedef struct gni_dgram_queue {
     struct gni_dgram_queue *next; /* among the loop's spares */
     unsigned first, count;        /* out[first .. count) wait */
@@ -311,7 +308,7 @@ static void queue_push(gni_dgram_queue *q, const gnp_addr *to, size_t n, size_t 
     out->segment = segment;
     out->peer = NULL;
     if (to != NULL) {
-        memcpy(&q->peer[q->count], to, PEER_BYTES);
+        memcpy(&q->peer[q->count], to, GNI_IP_BYTES);
         out->peer = &q->peer[q->count];
     }
     q->used += n;
@@ -398,7 +395,7 @@ int gni_udp_peer(const gn_conn *c, gnp_addr *out)
     if (l->current != c || l->dgram == NULL) {
         return 0;
     }
-    memcpy(out, l->dgram->peer, PEER_BYTES);
+    memcpy(out, l->dgram->peer, GNI_IP_BYTES);
     return 1;
 }
 
@@ -417,40 +414,51 @@ static void datagram(gn_conn *c, const gnp_dgram *d, const void *data, size_t n)
     gni_conn_action(c, action);
 }
 
-/* All that one gnp_recvfrom has lent, a train piece by piece.  How many datagrams. */
-static unsigned received(gn_conn *c, gnp_dgram *d)
+typedef struct tally {
+    uint64_t bytes, truncated;
+    unsigned datagrams;
+} tally;
+
+/* A train, piece by piece.  A callback may close the connection; then nobody wants the rest. */
+static void train_received(gn_conn *c, gnp_dgram *d, tally *t)
 {
-    gni_stats *s = &c->loop->stats;
-    size_t step = d->segment > 0 && d->segment < d->len ? d->segment : d->len;
     const unsigned char *data = d->data;
     size_t left = d->len;
-    unsigned n = 0;
     int truncated = d->truncated;
-    gni_count(&s->bytes_in, d->len);
-    gni_count(&s->datagrams_lost, truncated != 0);
-    do {
-        size_t now = left < step ? left : step;
-        d->truncated = truncated && now == left; /* the end of a train is the end of its last */
-        if (c->state == GNI_CONN_OPEN) { /* a callback may have closed it */
-            datagram(c, d, data, now);
+    while (left > 0 && c->state == GNI_CONN_OPEN) {
+        size_t n = left < d->segment ? left : d->segment;
+        d->truncated = truncated && n == left; /* the end of a train is the end of its last */
+        datagram(c, d, data, n);
+        data += n;
+        left -= n;
+        t->datagrams++;
+    }
+    t->datagrams += left > 0; /* so that a turn ends whoever sends */
+}
+
+static void received(gn_conn *c, gnp_dgram *d, tally *t)
+{
+    t->bytes += d->len;
+    t->truncated += d->truncated != 0;
+    if (d->segment > 0 && d->segment < d->len) {
+        train_received(c, d, t);
+    } else {
+        t->datagrams++;
+        if (c->state == GNI_CONN_OPEN) {
+            datagram(c, d, d->data, d->len);
         }
-        data += now;
-        left -= now;
-        n++;
-    } while (left > 0);
-    gni_count(&s->datagrams_in, n);
-    return n;
+    }
 }
 
 static void readable(gn_conn *c)
 {
     gn_loop *l = c->loop;
-    unsigned n = 0;
-    while (n < TURN_DATAGRAMS && c->state != GNI_CONN_DEAD && (c->flags & GNI_F_REST) == 0) {
+    tally t = { 0, 0, 0 };
+    while (t.datagrams < TURN_DATAGRAMS && (c->flags & GNI_F_REST) == 0) {
         gnp_dgram d;
         int rc = gnp_recvfrom(l->poller, &c->sock, &d);
         if (rc == GNP_OK) {
-            n += received(c, &d);
+            received(c, &d, &t);
             gnp_recv_done(l->poller, &c->sock);
             continue;
         }
@@ -459,8 +467,11 @@ static void readable(gn_conn *c)
         }
         break;
     }
-    if (n > 0) {
+    if (t.datagrams > 0) {
         gni_count(&l->stats.reads, 1);
+        gni_count(&l->stats.datagrams_in, t.datagrams);
+        gni_count(&l->stats.bytes_in, t.bytes);
+        gni_count(&l->stats.datagrams_lost, t.truncated);
         touch(c);
     }
 }

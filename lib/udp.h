@@ -11,9 +11,14 @@
 #ifndef GNI_UDP_H
 #define GNI_UDP_H
 
+#include <stddef.h>
+
 #include "../platform/poll.h"
 #include "conn.h"
 #include "listener.h"
+
+/* What there is of a gnp_addr that is an IP address; the room for Unix paths is not copied. */
+#define GNI_IP_BYTES (offsetof(gnp_addr, u) + sizeof(((gnp_addr *)0)->u.ip))
 
 /* Makes the endpoint of a listener on its loop from the acceptor's detached socket.  GN_ENOMEM and what
  * attaching gives. */

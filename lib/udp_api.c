@@ -33,7 +33,10 @@ int gn_conn_dgram_info(gn_conn *c, gn_dgram_info *out)
         return GN_ENOTCONN;
     }
     if (d->local != NULL) {
-        gni_addr_set(&out->local, d->local);
+        gnp_addr local;
+        memset(&local, 0, sizeof local); /* the poller fills in no more than an IP address takes */
+        memcpy(&local, d->local, GNI_IP_BYTES);
+        gni_addr_set(&out->local, &local);
     }
     out->interface_index = d->interface_index;
     out->truncated = d->truncated;
