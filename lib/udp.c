@@ -11,8 +11,8 @@
 /* Datagrams of one turn and one endpoint. */
 #define TURN_DATAGRAMS 256u
 
-/* What waits to be sent by one endpoint.  64 a system call is where recvmmsg and sendmmsg stop
- * getting cheaper; the bytes hold two datagrams of the largest size. */
+/* What waits to be sent by one endpoint: more a system call makes it no cheaper (bench/linux/gannet-udp); the
+ * bytes hold two datagrams of the largest size. */
 #define QUEUE_DATAGRAMS 64u
 #define QUEUE_BYTES     (128u * 1024u)
 

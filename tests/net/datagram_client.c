@@ -274,6 +274,37 @@ START_TEST(idle_ones_time_out)
 }
 END_TEST
 
+/* Sending alone keeps it open. */
+START_TEST(busy_ones_do_not_time_out)
+{
+    static const gn_handler server = { .on_traffic = verbs_traffic };
+    static const gn_handler h = { .on_close = nt_on_close };
+    gn_options o = nt_options(1);
+    gn_engine *e;
+    gn_handle c;
+    uint64_t begin, last, gap = 0;
+    unsigned sent = 0;
+    o.idle_timeout_ns = 250 * NT_MS;
+    e = nt_start(&server, NULL, &o, "udp4://127.0.0.1:0", (char *)NULL);
+    c = dial(e, nt_url(e, 0), &h, NULL);
+    begin = last = gnp_now();
+    while (gnp_now() - begin < 600 * NT_MS) {
+        if (gn_write(c, "x", 1, note_done, NULL) != GN_OK)
+            break;
+        nt_await(NT_C, ++sent);
+        gap = gnp_now() - last > gap ? gnp_now() - last : gap;
+        last = gnp_now();
+        gnp_sleep_until(last + 20 * NT_MS);
+    }
+    gap = gnp_now() - last > gap ? gnp_now() - last : gap;
+    if (gap < 200 * NT_MS) /* else this machine was too busy to tell */
+        ck_assert_uint_eq(nt_count(NT_CLOSE), 0);
+    nt_await(NT_CLOSE, 1);
+    ck_assert_int_eq(nt_nth(NT_CLOSE, 0).status, GN_ETIMEDOUT);
+    nt_stop(e, NT_SECOND);
+}
+END_TEST
+
 /* ------------------------------------------------------------------ errors */
 
 static gn_action write_open(gn_conn *c, void *user)
@@ -396,6 +427,7 @@ int main(void)
     tcase_add_test(t, verbs_of_a_client);
     tcase_add_loop_test(t, ends_once_and_loses_nothing, 0, HOWS);
     tcase_add_test(t, idle_ones_time_out);
+    tcase_add_test(t, busy_ones_do_not_time_out);
     tcase_add_test(t, refusals_are_told);
     tcase_add_test(t, reading_can_rest);
     tcase_add_test(t, idle_ones_cost_a_slot);

@@ -411,6 +411,10 @@ START_TEST(a_group_is_listened_to)
     ck_assert_int_eq(gn_engine_listen_with(e, "udp://239.255.72.2:0", &lo), GN_ENOENT);
     lo.multicast_if = "127.0.0.1";
     ck_assert_int_eq(gn_engine_listen_with(e, "udp://239.255.72.2:0", &lo), GN_OK);
+    if (gnp_has_ipv6()) { /* a link-local one is bound on the interface */
+        ck_assert_int_eq(gn_engine_listen_with(e, "udp://[ff15::7202]:0", &lo), GN_OK);
+        ck_assert_int_eq(gn_engine_listen_with(e, "udp6://[ff02::7202]:0", &lo), GN_OK);
+    }
     ck_assert_int_eq(gn_engine_addr(e, 0, &bound), GN_OK);
     snprintf(url, sizeof(url), "udp://239.255.72.2:%u", gn_addr_port(&bound));
     ck_assert_int_eq(gn_engine_start(e), GN_OK);
