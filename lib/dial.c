@@ -277,7 +277,7 @@ int gn_dial(gn_handle where, const char *addr, const gn_dial_options *options, g
         }
     }
     if (op != NULL) {
-        *op = d->op.token = gni_op_token(d->asked.where); /* now, since it may be done when the post returns */
+        *op = d->op.token = gni_op_token(d->asked.where); /* now: the post may see it done */
     }
     rc = gni_asked_post(&d->asked, &d->task, d->size);
     if (rc != GN_OK) {

@@ -529,9 +529,8 @@ START_TEST(localhost_is_here)
     gn_addr a;
     ck_assert_int_eq(gn_engine_addr(s, 0, &a), GN_OK);
     for (unsigned i = 0; i < 2; i++) {
-        ck_assert_int_eq(gn_dial(gn_engine_loop(e, 0), url_of("tcp", names[i], gn_addr_port(&a)), NULL, on_done,
-                                 id(i), NULL),
-                         GN_OK);
+        const char *url = url_of("tcp", names[i], gn_addr_port(&a));
+        ck_assert_int_eq(gn_dial(gn_engine_loop(e, 0), url, NULL, on_done, id(i), NULL), GN_OK);
         nt_await(NT_DONE, i + 1);
         ck_assert_int_eq(nt_nth(NT_DONE, i).status, GN_OK);
     }
@@ -1096,7 +1095,8 @@ START_TEST(least_loop_spreads_a_burst)
     ck_assert_uint_eq(gn_engine_least_loop(e), gn_engine_loop(e, 0));
     const char *bad = url_of("tcp", "127.0.0.1", free_port("127.0.0.1"));
     for (unsigned i = 0; i < 3; i++)
-        ck_assert_int_eq(gn_dial(gn_engine_loop(e, 0), bad, NULL, on_done, id(LOOPS * EACH + i), NULL), GN_OK);
+        ck_assert_int_eq(gn_dial(gn_engine_loop(e, 0), bad, NULL, on_done, id(LOOPS * EACH + i), NULL),
+                         GN_OK);
     nt_await(NT_DONE, LOOPS * EACH + 3);
     ck_assert_uint_eq(gn_engine_least_loop(e), gn_engine_loop(e, 0));
     nt_stop(e, NT_SECOND);
