@@ -1009,12 +1009,110 @@ START_TEST(waiting_descriptors_are_bounded)
 }
 END_TEST
 
+static gn_action queued_open(gn_conn *c, void *user)
+{
+    gn_handle *first = user;
+    gn_iov iov = { whole, WHOLE };
+    gn_conn *other = gn_conn_from_handle(*first);
+    if (other == NULL) {
+        *first = gn_conn_handle(c);
+    } else {
+        NT_EXPECT_INT(gn_conn_write_ref(c, &iov, 1, note_done, NULL), GN_OK); /* the peer does not read */
+        for (unsigned i = 0; i < 10; i++)
+            NT_EXPECT_INT(gn_conn_send_descriptor(c, gn_conn_descriptor(other), "x", 1), GN_OK);
+        NT_EXPECT_INT(gn_conn_abort(other), GN_OK);
+    }
+    return nt_on_open(c, user);
+}
+
+/* Duplicates that wait to be sent are closed with the connection: then the peer of what they are
+ * duplicates of sees its end, and not before. */
+START_TEST(unsent_descriptors_are_closed)
+{
+    static const gn_handler h = { .on_open = queued_open, .on_close = nt_on_close };
+    static gn_handle first;
+    gn_options o = nt_options(1);
+    gn_engine *e;
+    tc_net *net;
+    tc *one, *two;
+    first = GN_HANDLE_NONE;
+    e = start_case(_i, &h, &first, &o);
+    if (e == NULL)
+        return;
+    whole_make();
+    net = tc_net_open();
+    one = tc_connect(net, nt_url(e, 0));
+    nt_await(NT_OPEN, 1);
+    two = tc_connect(net, nt_url(e, 0));
+    nt_await(NT_CLOSE, 1); /* the first */
+    ck_assert(tc_quiet(one, 20 * NT_MS));
+    tc_reset(two);
+    ck_assert_int_eq(tc_recv_to_eof(one, NULL), GNP_OK);
+    tc_close(one);
+    nt_await(NT_DONE, 1);
+    nt_stop(e, NT_SECOND);
+    tc_net_close(net);
+    whole_end();
+}
+END_TEST
+
+/* ---------------------------------------------------------------- on the move */
+
+static gn_action pack_open(gn_conn *c, void *user)
+{
+    feed *f = user;
+    gnp_store64(&f->handle, gn_conn_handle(c));
+    f->inside = 1;
+    while (f->pos < f->total)
+        NT_EXPECT_INT(feed_piece(c, f), GN_OK);
+    NT_EXPECT_INT(gn_conn_write_ref(c, NULL, 0, piece_done, serial(f)), GN_OK);
+    f->inside = 0;
+    return nt_on_open(c, user);
+}
+
+/* A connection goes from loop to loop with everything that is queued; the completions come in order
+ * all the same, on whatever loop it is. */
+START_TEST(moves_with_all_that_is_queued)
+{
+    static const gn_handler h = { .on_open = pack_open, .on_close = nt_on_close };
+    static feed f;
+    gn_options o = nt_options(2);
+    gn_engine *e;
+    tc_net *net;
+    tc *c;
+    feed_begin(&f, _i);
+    f.total = 8 * NT_MIB;
+    e = start_case(_i, &h, &f, &o);
+    if (e == NULL)
+        return;
+    whole_make();
+    net = tc_net_open();
+    net->opts.rcvbuf = 16 * NT_KIB;
+    c = tc_connect(net, nt_url(e, 0));
+    nt_await(NT_OPEN, 1);
+    for (unsigned i = 0; i < 16; i++) {
+        ck_assert_int_eq(gn_migrate(gnp_load64(&f.handle), gn_engine_loop(e, i % 2), note_done, NULL), GN_OK);
+        read_slowly(c, i * 512 * NT_KIB, 512 * NT_KIB);
+        nt_await(NT_DONE, i + 1);
+        ck_assert_int_eq(nt_nth(NT_DONE, i).status, GN_OK);
+    }
+    NT_UNTIL(gnp_load64(&f.all_done) != 0);
+    tc_close(c);
+    nt_stop(e, NT_SECOND);
+    ck_assert_uint_eq(f.done, f.asked);
+    tc_net_close(net);
+    whole_end();
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("outbound");
     TCase *t = nt_case(s, "order", 60);
     tcase_add_loop_test(t, all_kinds_in_order, 0, KINDS * POLLERS_MAX);
     tcase_add_loop_test(t, from_other_threads_in_order, 0, KINDS);
+
+    tcase_add_loop_test(t, moves_with_all_that_is_queued, 0, KINDS * POLLERS_MAX);
 
     t = nt_case(s, "endings", 60);
     tcase_add_loop_test(t, every_ending_completes_once, 0, KINDS * ENDINGS);
@@ -1030,6 +1128,7 @@ int main(void)
         tcase_add_loop_test(t, received_descriptors_can_be_used, i, i + 1);
         tcase_add_loop_test(t, flood_of_descriptors, i, i + 1);
         tcase_add_loop_test(t, waiting_descriptors_are_bounded, i, i + 1);
+        tcase_add_loop_test(t, unsent_descriptors_are_closed, i, i + 1);
     }
     return nt_main(s);
 }
