@@ -538,6 +538,8 @@ static int target(const char *url, gnp_addr *out, int *kind)
         out->family = GNP_FAMILY_UNIX;
         out->len = (uint8_t)n;
         memcpy(out->u.path, rest, n);
+        if (rest[0] == '@') /* an abstract name */
+            out->u.path[0] = '\0';
         return GNP_OK;
     }
     colon = strrchr(rest, ':');

@@ -178,6 +178,315 @@ START_TEST(absurd_listen_options_are_refused)
 }
 END_TEST
 
+static gn_action note_keepalive(gn_conn *c, void *user)
+{
+    int64_t v = -1;
+    (void)user;
+    NT_EXPECT_INT(gn_conn_get_opt(c, GN_OPT_KEEPALIVE, &v), GN_OK);
+    nt_note(NT_OPEN, 0, (int)v);
+    return GN_NONE;
+}
+
+/* Options of the listener, of which the accepted inherit. */
+START_TEST(options_are_inherited)
+{
+    static const gn_handler h = { .on_open = note_keepalive, .on_traffic = nt_echo };
+    const gn_opt_value opts[] = { { GN_OPT_KEEPALIVE, 77 }, { GN_OPT_KEEPALIVE_COUNT, 3 } };
+    gn_options o = way_options(_i);
+    gn_listen_options lo;
+    gn_engine *e = make(&h, NULL, &o);
+    tc_net *net = tc_net_open();
+    gn_listen_options_init(&lo);
+    lo.opts = opts;
+    lo.opt_count = 2;
+    lo.backlog = 64;
+    ck_assert_int_eq(gn_engine_listen_with(e, way_url(_i), &lo), GN_OK);
+    ck_assert_int_eq(gn_engine_start(e), GN_OK);
+    for (unsigned i = 0; i < 6; i++) {
+        one_echo(net, nt_url(e, 0));
+        ck_assert_int_eq(nt_nth(NT_OPEN, i).status, 77);
+    }
+    nt_stop(e, NT_SECOND);
+    tc_net_close(net);
+}
+END_TEST
+
+/* D14: that the port is taken is what counts, not that an option would have failed too. */
+START_TEST(bind_error_comes_first)
+{
+    const gn_opt_value bad = { GN_OPT_INCOMING_CPU, 0 }; /* read only */
+    gn_options o = way_options(_i);
+    gn_listen_options lo;
+    gn_engine *e = nt_start(&echo_handler, NULL, &o, "tcp://127.0.0.1:0", (char *)NULL), *f;
+    tc_net *net = tc_net_open();
+    int rc;
+    o.reuseport = 0;
+    f = make(&echo_handler, NULL, &o);
+    gn_listen_options_init(&lo);
+    lo.opts = &bad;
+    lo.opt_count = 1;
+    ck_assert_int_eq(gn_engine_listen_with(f, nt_url(e, 0), &lo), GN_EADDRINUSE);
+    rc = gn_engine_listen_with(f, "tcp://127.0.0.1:0", &lo);
+    ck_assert_msg(rc == GN_ENOTSUP || rc == GN_EINVAL, "a read-only option: %s", gn_strerror(rc));
+    ck_assert_uint_eq(gn_engine_addr_count(f), 0);
+    ck_assert_int_eq(gn_engine_destroy(f), GN_OK);
+    one_echo(net, nt_url(e, 0));
+    nt_stop(e, NT_SECOND);
+    tc_net_close(net);
+}
+END_TEST
+
+START_TEST(devices_and_groups)
+{
+    gn_options o = nt_options(2);
+    gn_engine *e = make(&echo_handler, NULL, &o);
+    gn_listen_options lo;
+    int rc;
+    gn_listen_options_init(&lo);
+    lo.device = "no-such-device";
+    rc = gn_engine_listen_with(e, "tcp://127.0.0.1:0", &lo);
+    ck_assert_msg(rc == GN_ENOENT || rc == GN_EACCES || rc == GN_ENOTSUP, "%s", gn_strerror(rc));
+    ck_assert_int_eq(gn_engine_listen_with(e, nt_unix_url(), &lo), GN_ENOTSUP);
+    gn_listen_options_init(&lo);
+    lo.multicast_if = "no-such-device";
+    ck_assert_int_eq(gn_engine_listen_with(e, "udp://239.255.77.1:0", &lo), GN_ENOENT);
+    lo.multicast_if = "127.0.0.1";
+    ck_assert_int_eq(gn_engine_listen_with(e, "udp://127.0.0.1:0", &lo), GN_ENOTSUP); /* no group */
+    ck_assert_uint_eq(gn_engine_addr_count(e), 0);
+    ck_assert_int_eq(gn_engine_destroy(e), GN_OK);
+}
+END_TEST
+
+static unsigned heard; /* by group_traffic */
+
+static gn_action group_traffic(gn_conn *c, void *user)
+{
+    (void)user;
+    heard += (unsigned)gn_conn_inbound(c);
+    nt_note(NT_TRAFFIC, 0, (int)gn_loop_index(gn_conn_loop(c)));
+    return GN_NONE;
+}
+
+static void send_to_group(gn_handle h, int status, void *arg)
+{
+    int64_t loopback = (int64_t)gn_interface_index("127.0.0.1");
+    NT_EXPECT_INT(status, GN_OK);
+    NT_EXPECT_INT(gn_conn_set_opt(gn_conn_from_handle(h), GN_OPT_MULTICAST_IF, loopback), GN_OK);
+    NT_EXPECT_INT(gn_conn_send_to(gn_conn_from_handle(h), arg, "group", 5), GN_OK);
+    nt_note(NT_DONE, 0, 0);
+}
+
+/* Joined on one socket: each datagram comes once, however many loops there are. */
+START_TEST(a_group_is_joined_once)
+{
+    static const gn_handler h = { .on_traffic = group_traffic };
+    gn_options o = nt_options(3);
+    gn_engine *e = make(&h, NULL, &o), *sender;
+    gn_listen_options lo;
+    gn_addr to;
+    int rc;
+    heard = 0;
+    gn_listen_options_init(&lo);
+    lo.multicast_if = "127.0.0.1";
+    rc = gn_engine_listen_with(e, "udp4://239.255.77.1:0", &lo);
+    ck_assert_msg(rc == GN_OK, "joining: %s (%d)", gn_strerror(rc), gn_os_error());
+    ck_assert_int_eq(gn_engine_addr(e, 0, &to), GN_OK);
+    ck_assert_int_eq(gn_engine_start(e), GN_OK);
+    o.loops = 1;
+    sender = nt_start(&h, NULL, &o, "udp4://127.0.0.1:0", (char *)NULL);
+    for (unsigned i = 0; i < 3; i++) {
+        ck_assert_int_eq(gn_execute(gn_engine_endpoint(sender, 0, 0), send_to_group, &to), GN_OK);
+        nt_await(NT_TRAFFIC, i + 1);
+    }
+    gnp_sleep_until(gnp_now() + 20 * NT_MS);
+    ck_assert_uint_eq(nt_count(NT_TRAFFIC), 3);
+    nt_stop(sender, NT_SECOND);
+    nt_stop(e, NT_SECOND);
+    ck_assert_uint_eq(heard, 15);
+}
+END_TEST
+
+START_TEST(abstract_names)
+{
+    gn_options o = nt_options(2);
+    gn_engine *e = make(&echo_handler, NULL, &o), *f;
+    gn_listen_options lo;
+    tc_net *net = tc_net_open();
+    char url[160];
+    int rc;
+    snprintf(url, sizeof(url), "unix://@gannet-%s", strrchr(nt_path(), '/') + 1);
+    rc = gn_engine_listen(e, url);
+    if (rc == GN_ENOTSUP) {
+        ck_assert_int_eq(gn_engine_destroy(e), GN_OK);
+        tc_net_close(net);
+        return;
+    }
+    ck_assert_int_eq(rc, GN_OK);
+    ck_assert_str_eq(nt_url(e, 0), url);
+    f = make(&echo_handler, NULL, &o);
+    ck_assert_int_eq(gn_engine_listen(f, url), GN_EADDRINUSE);
+    gn_listen_options_init(&lo);
+    lo.unix_mode = 0600;
+    ck_assert_int_eq(gn_engine_listen_with(f, "unix://@gannet-mode", &lo), GN_ENOTSUP);
+    ck_assert_int_eq(gn_engine_listen(f, "unix://@"), GN_EADDR);
+    ck_assert_int_eq(gn_engine_destroy(f), GN_OK);
+    ck_assert_int_eq(gn_engine_start(e), GN_OK);
+    one_echo(net, url);
+    nt_stop(e, NT_SECOND);
+    f = nt_start(&echo_handler, NULL, &o, url, (char *)NULL); /* it is free at once */
+    one_echo(net, url);
+    nt_stop(f, NT_SECOND);
+    tc_net_close(net);
+}
+END_TEST
+
+START_TEST(unix_paths_have_permissions)
+{
+    static const unsigned modes[] = { 0600, 0660, 0777 };
+    static const char *const shown[] = { "srw-------", "srw-rw----", "srwxrwxrwx" };
+    gn_options o = nt_options(1);
+    gn_listen_options lo;
+    tc_net *net = tc_net_open();
+    char url[160];
+    for (unsigned i = 0; i < 3; i++) {
+        const char *path = nt_path();
+        gn_engine *e = make(&echo_handler, NULL, &o);
+        snprintf(url, sizeof(url), "unix://%s", path);
+        gn_listen_options_init(&lo);
+        lo.unix_mode = modes[i];
+        ck_assert_int_eq(gn_engine_listen_with(e, url, &lo), GN_OK);
+        ck_assert_int_eq(nt_shell("ls -l %s | grep -q '^%s'", path, shown[i]), 0);
+        ck_assert_int_eq(gn_engine_start(e), GN_OK);
+        one_echo(net, url);
+        nt_stop(e, NT_SECOND);
+        ck_assert_int_ne(nt_shell("test -e %s", path), 0);
+    }
+    tc_net_close(net);
+}
+END_TEST
+
+/* ---------------------------------------------------------------- sockets of others */
+
+/* A restart without a gap: the next engine takes a duplicate, and nobody who connects is refused. */
+START_TEST(restart_without_a_gap)
+{
+    static const char *const urls[] = { "tcp://127.0.0.1:0", "udp://127.0.0.1:0", "tcp6://[::1]:0" };
+    gn_options o = nt_options(2);
+    const char *own = nt_unix_url();
+    const char *url = _i < 3 ? urls[_i] : own;
+    gn_engine *e, *f;
+    gn_descriptor d = -1;
+    tc_net *net = tc_net_open();
+    char text[8], first[160];
+    size_t n;
+    tc *c;
+    if (_i == 2 && !gnp_has_ipv6()) {
+        tc_net_close(net);
+        return;
+    }
+    e = nt_start(&echo_handler, NULL, &o, url, (char *)NULL);
+    snprintf(first, sizeof(first), "%s", nt_url(e, 0));
+    ck_assert_int_eq(gn_engine_listener_dup(e, 1, &d), GN_EINVAL);
+    ck_assert_int_eq(gn_engine_listener_dup(e, 0, &d), GN_OK);
+    ck_assert_int_ge(d, 0);
+    ck_assert_int_eq(gn_engine_stop(e, NT_SECOND), GN_OK);
+    ck_assert_int_eq(nt_join(e), GN_OK);
+    {
+        gn_descriptor none;
+        ck_assert_int_eq(gn_engine_listener_dup(e, 0, &none), GN_ECLOSED);
+    }
+    if (_i < 3)
+        ck_assert_int_eq(gn_engine_destroy(e), GN_OK); /* of the Unix one it would remove the path */
+
+    c = tc_connect(net, first); /* nobody serves, but the socket is there */
+    ck_assert_int_eq(_i == 1 ? tc_dgram_send(c, "echo", 4) : tc_send_text(c, "echo"), GNP_OK);
+    f = make(&echo_handler, NULL, &o);
+    ck_assert_int_eq(gn_engine_listen_descriptor(f, d, NULL), GN_OK);
+    ck_assert_int_eq(gn_engine_start(f), GN_OK);
+    ck_assert_str_eq(strchr(nt_url(f, 0), ':'), strchr(first, ':'));
+    if (_i == 1)
+        ck_assert_int_eq(tc_dgram_recv(c, text, sizeof(text), &n), GNP_OK);
+    else
+        ck_assert_int_eq(tc_recv_text(c, "echo"), GNP_OK);
+    tc_close(c);
+    nt_stop(f, NT_SECOND);
+    if (_i == 3) {
+        ck_assert_int_eq(nt_shell("test -S %s", first + strlen("unix://")), 0); /* not ours to remove */
+        ck_assert_int_eq(gn_engine_destroy(e), GN_OK);
+        ck_assert_int_ne(nt_shell("test -e %s", first + strlen("unix://")), 0);
+    }
+    tc_net_close(net);
+}
+END_TEST
+
+static gn_descriptor dup_of_conn;
+
+static gn_action look_at_socket(gn_conn *c, void *user)
+{
+    int64_t v = -1;
+    gn_cred cred;
+    int unix_stream = user != NULL;
+    gn_addr mine;
+    int rc;
+    (void)gn_conn_discard(c, SIZE_MAX);
+    NT_EXPECT_INT(gn_conn_local_addr(c, &mine), GN_OK);
+    NT_EXPECT(gn_conn_descriptor(c) >= 0);
+    NT_EXPECT_INT(gn_conn_get_opt(c, GN_OPT_NODELAY, &v), unix_stream ? GN_ENOTSUP : GN_OK);
+    if (!unix_stream) {
+        NT_EXPECT_INT(v, 1);
+        NT_EXPECT_INT(gn_conn_set_opt(c, GN_OPT_NODELAY, 0), GN_OK);
+        NT_EXPECT_INT(gn_conn_get_opt(c, GN_OPT_NODELAY, &v), GN_OK);
+        NT_EXPECT_INT(v, 0);
+    }
+    NT_EXPECT(gn_conn_set_opt(c, (gn_opt)9999, 1) < 0);
+    NT_EXPECT_INT(gn_conn_get_opt(c, GN_OPT_NODELAY, NULL), GN_EINVAL);
+    NT_EXPECT_INT(gn_conn_set_opt(NULL, GN_OPT_NODELAY, 1), GN_EINVAL);
+    rc = gn_conn_peer_cred(c, &cred);
+    NT_EXPECT(rc == GN_ENOTSUP || (unix_stream && rc == GN_OK && (cred.uid >= 0 || cred.uid == -1)));
+    NT_EXPECT_INT(gn_conn_peer_cred(c, NULL), GN_EINVAL);
+    NT_EXPECT_INT(gn_conn_dup(c, &dup_of_conn), GN_OK);
+    NT_EXPECT(dup_of_conn >= 0 && dup_of_conn != gn_conn_descriptor(c));
+    NT_EXPECT_INT(gn_conn_close(c), GN_OK);
+    NT_EXPECT_INT(gn_conn_set_opt(c, GN_OPT_RECV_BUFFER, 65536), GN_OK); /* it still sends */
+    nt_note(NT_TRAFFIC, 0, 0);
+    return GN_NONE;
+}
+
+static gn_action closed_socket(gn_conn *c, int reason, void *user)
+{
+    int64_t v;
+    (void)user;
+    NT_EXPECT_INT(gn_conn_get_opt(c, GN_OPT_RECV_BUFFER, &v), GN_ECLOSED);
+    NT_EXPECT_INT(gn_conn_descriptor(c), -1);
+    nt_note(NT_CLOSE, 0, reason);
+    return GN_NONE;
+}
+
+START_TEST(the_socket_of_a_connection)
+{
+    static const gn_handler h = { .on_traffic = look_at_socket, .on_close = closed_socket };
+    static int yes;
+    gn_options o = nt_options(1);
+    gn_engine *e = nt_start(&h, _i ? &yes : NULL, &o, _i ? nt_unix_url() : "tcp://127.0.0.1:0", (char *)NULL),
+              *f = make(&h, NULL, &o);
+    tc_net *net = tc_net_open();
+    tc *c = tc_connect(net, nt_url(e, 0));
+    ck_assert_int_eq(tc_send_text(c, "?"), GNP_OK);
+    nt_await(NT_TRAFFIC, 1);
+    nt_await(NT_CLOSE, 1);
+    /* A connection is nothing to listen on, and stays ours; nor is what is no socket. */
+    ck_assert_int_eq(gn_engine_listen_descriptor(f, dup_of_conn, NULL), GN_EINVAL);
+    ck_assert_int_eq(gn_engine_listen_descriptor(f, -1, NULL), GN_EINVAL);
+    gnp_descriptor_close(dup_of_conn);
+    ck_assert_int_eq(gn_engine_listen_descriptor(f, dup_of_conn, NULL), GN_EINVAL);
+    ck_assert_uint_eq(gn_engine_addr_count(f), 0);
+    ck_assert_int_eq(gn_engine_destroy(f), GN_OK);
+    tc_close(c);
+    nt_stop(e, NT_SECOND);
+    tc_net_close(net);
+}
+END_TEST
+
 /* ---------------------------------------------------------------- limits */
 
 static gnp_atomic32 inside, most; /* connections between on_open and the end of on_close */
@@ -654,6 +963,40 @@ START_TEST(users_function_chooses)
 }
 END_TEST
 
+/* By CPU where the system can: every connection has a loop, and a client that stays on a CPU has one. */
+START_TEST(reuseport_by_cpu)
+{
+    gn_options o = nt_options(2);
+    gn_engine *e;
+    tc_net *net = tc_net_open();
+    int rc;
+    o.reuseport = 1;
+    o.reuseport_cpu = 1;
+    e = make(&echo_handler, NULL, &o);
+    rc = gn_engine_listen(e, "tcp://127.0.0.1:0");
+    if (rc == GN_ENOTSUP) {
+        ck_assert_uint_eq(gn_engine_addr_count(e), 0);
+        ck_assert_int_eq(gn_engine_destroy(e), GN_OK);
+        tc_net_close(net);
+        return;
+    }
+    ck_assert_int_eq(rc, GN_OK);
+    ck_assert_int_eq(gn_engine_start(e), GN_OK);
+    if (gnp_cpu_pin(0) != GNP_OK) {
+        nt_stop(e, NT_SECOND);
+        tc_net_close(net);
+        return;
+    }
+    for (unsigned i = 0; i < 20; i++)
+        one_echo(net, nt_url(e, 0));
+    /* A hash of ports would give both loops some, but once in half a million runs. */
+    ck_assert_msg(gn_engine_loop_accepted(e, 0) == 20 || gn_engine_loop_accepted(e, 1) == 20,
+                  "%u and %u", (unsigned)gn_engine_loop_accepted(e, 0), (unsigned)gn_engine_loop_accepted(e, 1));
+    nt_stop(e, NT_SECOND);
+    tc_net_close(net);
+}
+END_TEST
+
 /* ---------------------------------------------------------------- statistics */
 
 START_TEST(statistics_are_exact)
@@ -774,6 +1117,16 @@ int main(void)
     tcase_add_loop_test(t, each_listener_has_its_handler, 0, WAYS);
     tcase_add_loop_test(t, v6only_is_as_told, 0, WAY_UNIX);
     tcase_add_test(t, absurd_listen_options_are_refused);
+    tcase_add_loop_test(t, options_are_inherited, 0, WAY_UNIX);
+    tcase_add_loop_test(t, bind_error_comes_first, 0, WAY_UNIX);
+    tcase_add_test(t, devices_and_groups);
+    tcase_add_test(t, a_group_is_joined_once);
+    tcase_add_test(t, abstract_names);
+    tcase_add_test(t, unix_paths_have_permissions);
+
+    t = nt_case(s, "sockets", 30);
+    tcase_add_loop_test(t, restart_without_a_gap, 0, 4);
+    tcase_add_loop_test(t, the_socket_of_a_connection, 0, 2);
 
     t = nt_case(s, "limits", 30);
     tcase_add_loop_test(t, who_waits_is_served, 0, 2 * WAYS);
@@ -792,6 +1145,7 @@ int main(void)
     t = nt_case(s, "balance", 30);
     tcase_add_loop_test(t, power_of_two_is_even, 0, 2);
     tcase_add_test(t, users_function_chooses);
+    tcase_add_test(t, reuseport_by_cpu);
 
     t = nt_case(s, "statistics", 30);
     tcase_add_loop_test(t, statistics_are_exact, 0, WAYS);

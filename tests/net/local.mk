@@ -28,8 +28,13 @@ net_harness = %D%/harness.c %D%/harness.h
 net_cflags = $(AM_CFLAGS) $(CHECK_CFLAGS)
 net_libs = libgannet.la libplatform.la $(CHECK_LIBS)
 
-check_PROGRAMS += $(net_programs)
-TESTS += $(net_programs)
+check_PROGRAMS += $(net_programs) %D%/activated
+TESTS += $(net_programs) %D%/activation
+EXTRA_DIST += %D%/activation
+
+%C%_activated_SOURCES = %D%/activated.c $(net_harness)
+%C%_activated_CFLAGS = $(net_cflags)
+%C%_activated_LDADD = $(net_libs)
 
 %C%_async_SOURCES = %D%/async.c $(net_harness)
 %C%_async_CFLAGS = $(net_cflags)
