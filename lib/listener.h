@@ -56,7 +56,8 @@ int gni_listener_open(gni_listener **out, const char *url, const gn_options *o, 
                       unsigned loops);
 
 /* The same for a socket that others have bound; on an error it stays theirs. */
-int gni_listener_import(gni_listener **out, gn_descriptor d, const gn_options *o, const gn_listen_options *lo);
+int gni_listener_import(gni_listener **out, gn_descriptor d, const gn_options *o,
+                        const gn_listen_options *lo);
 
 void gni_listener_close(gni_listener *ln);
 void gni_listener_free(gni_listener *ln);

@@ -5,7 +5,7 @@
 #include "conn.h"
 #include "loop.h"
 
-#define SAME(name) _Static_assert((int)GN_OPT_##name == (int)GNP_OPT_##name, "the platform's number of " #name)
+#define SAME(name) _Static_assert((int)GN_OPT_##name == (int)GNP_OPT_##name, "one number for both: " #name)
 SAME(NODELAY);
 SAME(KEEPALIVE);
 SAME(KEEPALIVE_INTVL);
