@@ -371,6 +371,19 @@ START_TEST(null_and_nothing)
     gni_addr_set(&a, &n);
     gn_addr_format(&a, out, sizeof out);
     ck_assert_str_eq(out, "unix:@ab");
+    ck_assert_int_eq(gn_addr_parse("unix:@ab", &b), GN_OK);
+    ck_assert(gn_addr_equal(&a, &b));
+    ck_assert_int_eq(gn_addr_parse("unix:@", &b), GN_EADDR);
+
+    /* A path that begins with @ is written so that it is not taken for one. */
+    n.u.path[0] = '@';
+    gni_addr_set(&a, &n);
+    gn_addr_format(&a, out, sizeof out);
+    ck_assert_str_eq(out, "unix:./@ab");
+    ck_assert_int_eq(gn_addr_parse(out, &b), GN_OK);
+    ck_assert(!gn_addr_equal(&a, &b));
+    gn_addr_format(&b, out, sizeof out);
+    ck_assert_str_eq(out, "unix:./@ab");
 }
 END_TEST
 
