@@ -2,11 +2,12 @@
 /* Work on a pool, the end of it on a loop: one allocation that travels there and back. */
 #include "conn.h"
 #include "loop.h"
+#include "migrate.h"
 #include "pool.h"
 
 typedef struct offload {
     gni_task task; /* first: the mailbox knows only this */
-    gn_handle h;
+    gn_handle h, to; /* as it was given; where the connection is now */
     void (*work)(void *arg);
     gn_done done;
     void *arg;
@@ -24,10 +25,11 @@ static void finish(offload *o, int status)
 static void on_loop(gni_task *t, int status)
 {
     offload *o = (offload *)(void *)t;
-    const gn_loop *l = gn_loop_current();
-    int here = status == GN_OK && (gni_loop_is(l, o->h) || gn_conn_from_handle(o->h) != NULL);
+    gn_conn *c = NULL;
 
-    finish(o, here ? GN_OK : GN_ECLOSED);
+    if (status == GN_OK && !gni_migrate_follow(&o->to, t, &c))
+        return;
+    finish(o, status == GN_OK && (c != NULL || gni_loop_is(gn_loop_current(), o->h)) ? GN_OK : GN_ECLOSED);
 }
 
 static void on_worker(int status, void *arg)
@@ -55,7 +57,7 @@ int gn_offload(gn_pool *p, gn_handle h, void (*work)(void *arg), gn_done done, v
     o = gnp_alloc(sizeof *o);
     if (o == NULL)
         return GN_ENOMEM;
-    o->h = h;
+    o->h = o->to = h;
     o->work = work;
     o->done = done;
     o->arg = arg;
