@@ -12,6 +12,21 @@ noinst_PROGRAMS += %D%/gannet-load
 %C%_gannet_load_SOURCES = %D%/gannet-load.c %D%/options.c %D%/options.h %D%/report.c %D%/report.h
 %C%_gannet_load_LDADD = %D%/libload.la
 
+noinst_PROGRAMS += %D%/post %D%/timers
+%C%_post_SOURCES = %D%/post.c
+%C%_post_LDADD = libcore.la libplatform.la
+%C%_timers_SOURCES = %D%/timers.c
+%C%_timers_LDADD = libcore.la libplatform.la
+if HAVE_LIBUV
+noinst_PROGRAMS += %D%/peers/uv-post %D%/peers/uv-timers
+%C%_peers_uv_post_SOURCES = %D%/peers/uv-post.c
+%C%_peers_uv_post_CFLAGS = $(AM_CFLAGS) $(LIBUV_CFLAGS)
+%C%_peers_uv_post_LDADD = $(LIBUV_LIBS)
+%C%_peers_uv_timers_SOURCES = %D%/peers/uv-timers.c
+%C%_peers_uv_timers_CFLAGS = $(AM_CFLAGS) $(LIBUV_CFLAGS)
+%C%_peers_uv_timers_LDADD = $(LIBUV_LIBS)
+endif
+
 if HAVE_CHECK
 check_PROGRAMS += %D%/check_load
 TESTS += %D%/check_load
