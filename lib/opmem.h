@@ -22,8 +22,8 @@
 #define GNI_OP_CLASSES 8u
 #define GNI_OP_LEAST ((size_t)128)
 
-/* What a stripe keeps at most: 2,048 small operations that are under way at once, by one thread. */
-#define GNI_OP_KEPT (GNI_OP_LEAST * 2048)
+/* What a stripe keeps at most: 8,192 small operations that are under way at once, by one thread. */
+#define GNI_OP_KEPT (GNI_OP_LEAST * 8192)
 
 typedef struct gni_block {
     struct gni_block *next;

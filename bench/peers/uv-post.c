@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What ../post.c measures, with libuv as it is meant to be used: a list under a mutex and uv_async_send; the
  * loop takes the whole list and writes it with one uv_try_write a buffer. */
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -128,7 +129,7 @@ static void produce(void *arg)
         if (post()) {
             i++;
         } else {
-            uv_sleep(0);
+            sched_yield();
         }
     }
 }
