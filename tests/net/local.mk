@@ -15,15 +15,17 @@ net_programs = \
 	%D%/listen \
 	%D%/listeners \
 	%D%/matrix \
-	%D%/outbound \
 	%D%/migrate \
+	%D%/names \
+	%D%/outbound \
 	%D%/pool \
 	%D%/pool_race \
-	%D%/names \
+	%D%/post \
 	%D%/regress \
 	%D%/signals \
 	%D%/stall \
-	%D%/stream
+	%D%/stream \
+	%D%/timers
 net_harness = %D%/harness.c %D%/harness.h
 net_cflags = $(AM_CFLAGS) $(CHECK_CFLAGS)
 net_libs = libgannet.la libplatform.la $(CHECK_LIBS)
@@ -103,3 +105,9 @@ EXTRA_DIST += %D%/activation
 %C%_stream_SOURCES = %D%/stream.c $(net_harness)
 %C%_stream_CFLAGS = $(net_cflags)
 %C%_stream_LDADD = $(net_libs)
+%C%_post_SOURCES = %D%/post.c $(net_harness)
+%C%_post_CFLAGS = $(net_cflags)
+%C%_post_LDADD = $(net_libs)
+%C%_timers_SOURCES = %D%/timers.c $(net_harness)
+%C%_timers_CFLAGS = $(net_cflags)
+%C%_timers_LDADD = $(net_libs)
