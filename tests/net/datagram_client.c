@@ -399,7 +399,7 @@ START_TEST(idle_ones_cost_a_slot)
     gn_allocator hooks = nt_alloc_hooks(&count);
     gn_options o = nt_options(1);
     gn_engine *there, *here;
-    uint64_t before, after;
+    uint64_t before, after, most = 256;
     ck_assert_int_eq(gn_set_allocator(&hooks), GN_OK);
     there = nt_start(&echo_server, NULL, &o, "udp4://127.0.0.1:0", (char *)NULL);
     here = nt_start(&h, NULL, &o, (char *)NULL);
@@ -411,7 +411,9 @@ START_TEST(idle_ones_cost_a_slot)
         nt_await(NT_TRAFFIC, i + 2);
     }
     after = gnp_load64(&count.bytes);
-    ck_assert_msg((after - before) / MANY <= 256, "%llu bytes each",
+    if (strcmp(gn_engine_poller(here), "poll") == 0)
+        most += 128; /* poll(2) wants an array of all sockets, which grows by doubling */
+    ck_assert_msg((after - before) / MANY <= most, "%llu bytes each",
                   (unsigned long long)((after - before) / MANY));
     nt_stop(here, NT_SECOND);
     nt_stop(there, NT_SECOND);
