@@ -614,7 +614,7 @@ static void do_client(struct call *x)
         resp_arg name = x->argv[2];
 
         if (name.n > sizeof x->s->name || !printable(name)) {
-            PUT(x->out, "-ERR Client names cannot be long or contain spaces, newlines or special characters.\r\n");
+            PUT(x->out, "-ERR Client names cannot contain spaces, newlines or special characters.\r\n");
             return;
         }
         memcpy(x->s->name, name.p, name.n);
@@ -670,7 +670,8 @@ static void do_info(struct call *x)
                      "gannet_loops:%u\r\n\r\n# Clients\r\nconnected_clients:%llu\r\n\r\n"
                      "# Memory\r\nmaxmemory:%llu\r\n\r\n# Replication\r\nrole:master\r\n",
                      gn_version(), gn_engine_poller(e), gn_engine_loop_count(e),
-                     (unsigned long long)gn_engine_conn_count(e), (unsigned long long)x->w->server->memory_max);
+                     (unsigned long long)gn_engine_conn_count(e),
+                     (unsigned long long)x->w->server->memory_max);
 
     put_bulk(x->out, text, n > 0 ? (size_t)n : 0);
 }
@@ -1136,7 +1137,8 @@ static int take(struct worker *w, gn_conn *c, struct session *s, struct batch **
 }
 
 /* Runs what is for this loop and gathers what is not.  Returns how many bytes that were. */
-static size_t gather(struct worker *w, gn_conn *c, struct session *s, const char *p, size_t n, struct batch **b)
+static size_t gather(struct worker *w, gn_conn *c, struct session *s, const char *p, size_t n,
+                     struct batch **b)
 {
     size_t at = 0;
 

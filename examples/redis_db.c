@@ -91,8 +91,8 @@ static int grow(db *d)
     return 1;
 }
 
-int db_set(db *d, uint64_t hash, const char *key, size_t n, const char *value, size_t length, uint64_t expires,
-           uint64_t now)
+int db_set(db *d, uint64_t hash, const char *key, size_t n, const char *value, size_t length,
+           uint64_t expires, uint64_t now)
 {
     db_entry *old = db_find(d, hash, key, n, now), *e;
     size_t free_bytes = d->bytes_max - d->bytes + (old ? cost(n, old->length) : 0);

@@ -36,8 +36,8 @@ static inline const char *db_value(const db_entry *e)
 }
 
 /* Sets a key to a value.  0 if bytes_max or the memory does not allow it; then all is as before. */
-int db_set(db *d, uint64_t hash, const char *key, size_t n, const char *value, size_t length, uint64_t expires,
-           uint64_t now);
+int db_set(db *d, uint64_t hash, const char *key, size_t n, const char *value, size_t length,
+           uint64_t expires, uint64_t now);
 
 void db_remove(db *d, const db_entry *e);
 void db_clear(db *d);

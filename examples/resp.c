@@ -18,7 +18,8 @@ static resp_step more(resp_command *out, size_t need)
 }
 
 /* The number and CR LF that begin at *at, which moves behind them.  error: what a bad one is called. */
-static resp_step number(const char *p, size_t n, size_t *at, int64_t *value, resp_command *out, const char *error)
+static resp_step number(const char *p, size_t n, size_t *at, int64_t *value, resp_command *out,
+                        const char *error)
 {
     size_t i = *at, first;
     int minus = i < n && p[i] == '-';
