@@ -280,7 +280,8 @@ typedef struct gn_handler {
     gn_action (*on_timeout)(gn_conn *c, gn_timeout which, void *user);
 
     /* A callback has kept loop number loop busy for ns, longer than stall_ns; conn is the
-     * connection whose callback runs, or GN_HANDLE_NONE.  On a thread of its own, once per stall. */
+     * connection whose callback runs, or GN_HANDLE_NONE.  Once per stall, on a thread of its own, which the
+     * end of the engine waits for: don't join it here. */
     void (*on_stall)(gn_engine *e, unsigned loop, gn_handle conn, uint64_t ns, void *user);
 
     void (*reserved[11])(void);
