@@ -24,7 +24,7 @@
 #define GNI_MULTI_MAGIC 0x676e6d70u /* "gnmp" */
 
 /* Most tasks that a worker takes at once.  With 2 workers and tasks that do nothing, anything from 8 to 128
- * costs the same 28 to 30 ns a task, one at a time 45. */
+ * costs the same; one at a time costs half as much again. */
 #define GNI_POOL_BATCH 32u
 
 typedef struct gni_worker gni_worker;
