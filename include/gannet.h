@@ -927,8 +927,8 @@ GN_API int gn_pool_cancel(gn_pool *p, gn_op op);
 /* [any] Work on the pool, then done on the loop of h: work(arg) runs on a worker, then done(h, status,
  * arg) on the loop, with GN_OK, or GN_ECLOSED if the connection or the loop is gone (then, if the loop
  * is, on the worker's thread), or GN_ECANCELED if the pool was released before the work was begun (on
- * the thread that releases).  Never blocks: GN_ELIMIT. For one connection: the order of done is the
- * order of ending, not of asking. */
+ * the thread that releases).  If the connection has migrated, done gets its handle there.  Never blocks:
+ * GN_ELIMIT. For one connection: the order of done is the order of ending, not of asking. */
 GN_API int gn_offload(gn_pool *p, gn_handle h, void (*work)(void *arg), gn_done done, void *arg);
 
 /* [any] Another capacity, live: more let callers in at once; fewer take effect as workers end their
@@ -937,7 +937,8 @@ GN_API int gn_pool_resize(gn_pool *p, unsigned capacity);
 
 /* [any] Closes it: those who block in submit get GN_ECLOSED, waiting tasks are cancelled on this
  * thread, running ones end by themselves.  The second form also waits for the workers to end, so long;
- * GN_ETIMEDOUT; GN_EDEADLOCK on a worker. */
+ * GN_ETIMEDOUT; GN_EDEADLOCK, and nothing is done, on a worker or in a task that is being cancelled;
+ * GN_EBUSY if it was opened again meanwhile. */
 GN_API int gn_pool_release(gn_pool *p);
 GN_API int gn_pool_release_wait(gn_pool *p, uint64_t timeout_ns);
 
@@ -980,7 +981,7 @@ GN_API int gn_multipool_get_stats(gn_multipool *m, gn_pool_stats *out); /* sums 
 GN_API int gn_multipool_resize(gn_multipool *m, unsigned capacity); /* of each */
 GN_API int gn_multipool_release(gn_multipool *m);
 GN_API int gn_multipool_release_wait(gn_multipool *m, uint64_t timeout_ns); /* all within that time */
-GN_API int gn_multipool_reboot(gn_multipool *m);
+GN_API int gn_multipool_reboot(gn_multipool *m); /* those that are released; GN_EBUSY if none is */
 GN_API int gn_multipool_destroy(gn_multipool *m);
 
 /* --------------------------------------------------------------- framing */

@@ -7,7 +7,8 @@
 
 typedef struct offload {
     gni_task task; /* first: the mailbox knows only this */
-    gn_handle h, to; /* as it was given; where the connection is now */
+    gn_handle h;
+    gn_handle to; /* where it is now, if it has migrated */
     void (*work)(void *arg);
     gn_done done;
     void *arg;
@@ -28,8 +29,13 @@ static void on_loop(gni_task *t, int status)
     gn_conn *c = NULL;
 
     if (status == GN_OK && !gni_migrate_follow(&o->to, t, &c))
+        return; /* it follows the connection and comes again */
+    if (status != GN_OK || (c == NULL && !gni_loop_is(gn_loop_current(), o->to))) {
+        finish(o, GN_ECLOSED);
         return;
-    finish(o, status == GN_OK && (c != NULL || gni_loop_is(gn_loop_current(), o->h)) ? GN_OK : GN_ECLOSED);
+    }
+    o->h = o->to; /* the one that gn_conn_from_handle knows here */
+    finish(o, GN_OK);
 }
 
 static void on_worker(int status, void *arg)
@@ -57,7 +63,8 @@ int gn_offload(gn_pool *p, gn_handle h, void (*work)(void *arg), gn_done done, v
     o = gnp_alloc(sizeof *o);
     if (o == NULL)
         return GN_ENOMEM;
-    o->h = o->to = h;
+    o->h = h;
+    o->to = h;
     o->work = work;
     o->done = done;
     o->arg = arg;

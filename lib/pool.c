@@ -501,9 +501,10 @@ static void stats_take(gn_pool *p, gn_pool_stats *s)
     s->running = p->workers - p->avail;
     s->blocked = p->blocked;
     s->free = p->capacity == 0 ? UINT64_MAX : p->capacity > s->running ? p->capacity - s->running : 0;
-    s->waiting = gni_pool_waiting(p);
+    /* Before what waits: of what moves on meanwhile nothing is then counted twice. */
     for (const gni_worker *w = p->all; w != NULL; w = w->all_next)
         s->completed += gnp_load64_relaxed(&w->completed);
+    s->waiting = gni_pool_waiting(p);
     s->submitted = p->submitted;
     s->canceled = p->canceled;
     s->refused = p->refused;

@@ -1050,6 +1050,19 @@ static void offload_done(gn_handle h, int status, void *arg)
         NT_EXPECT_INT(gn_conn_write(gn_conn_from_handle(h), arg, strlen(arg)), GN_OK);
 }
 
+static void moved_done(gn_handle h, int status, void *arg)
+{
+    (void)arg;
+    NT_EXPECT(gn_conn_from_handle(h) != NULL);
+    offload_done(h, status, (void *)(uintptr_t)"moved");
+}
+
+static void offload_moved(gn_handle h, int status, void *arg)
+{
+    (void)arg;
+    nt_note(NT_B, h, status);
+}
+
 static gn_action offload_traffic(gn_conn *c, void *user)
 {
     (void)gn_conn_discard(c, gn_conn_inbound(c));
@@ -1090,6 +1103,38 @@ START_TEST(offload_ends_on_the_loop)
     nt_stop(e, NT_SECOND);
     tc_net_close(net);
     ck_assert_int_eq(gn_pool_destroy(p), GN_OK);
+}
+END_TEST
+
+START_TEST(offload_follows_its_connection)
+{
+    gn_options o = nt_options(2);
+    gn_pool *p = pool_of(1, 100);
+    gn_engine *e = nt_start(&offload_handler, p, &o, "tcp://127.0.0.1:0", (char *)NULL);
+    tc_net *net = tc_net_open();
+    tc *c = tc_connect(net, nt_url(e, 0));
+    gn_handle h;
+    gate g;
+
+    gate_init(&g);
+    nt_await(NT_OPEN, 1);
+    h = nt_nth(NT_OPEN, 0).id;
+    ck_assert_int_eq(gn_offload(p, h, gate_work, moved_done, &g), GN_OK);
+    gate_await(&g, 1);
+    for (unsigned i = 0; i < 2; i++) { /* one of them is where it is */
+        (void)gn_migrate(h, gn_engine_loop(e, i), offload_moved, NULL);
+        nt_await(NT_B, i + 1);
+    }
+    gate_open(&g);
+    ck_assert_int_eq(tc_recv_text(c, "moved"), GNP_OK);
+    nt_await(NT_DONE, 1);
+    ck_assert_int_eq(nt_nth(NT_DONE, 0).status, GN_OK);
+    ck_assert_uint_eq(nt_nth(NT_DONE, 0).thread, nt_nth(NT_B, 1).thread);
+    tc_close(c);
+    nt_stop(e, NT_SECOND);
+    tc_net_close(net);
+    ck_assert_int_eq(gn_pool_destroy(p), GN_OK);
+    gate_fini(&g);
 }
 END_TEST
 
@@ -1188,6 +1233,7 @@ int main(void)
     tcase_add_test(t, multipool_least_tasks);
     t = nt_case(s, "offload", 30);
     tcase_add_test(t, offload_ends_on_the_loop);
+    tcase_add_test(t, offload_follows_its_connection);
     tcase_add_test(t, offload_whose_connection_or_loop_is_gone);
     tcase_add_test(t, offload_cancelled_by_the_release);
     return nt_main(s);
