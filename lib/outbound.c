@@ -110,7 +110,8 @@ static int send_first(gn_conn *c, uint64_t *asked, uint64_t *sent)
     if (first->kind == GNI_NODE_DESCRIPTOR) {
         (void)gni_segq_iov(&c->u.out, span, 1, &more);
         *asked = span[0].len;
-        rc = gnp_send_descriptor(p, &c->sock, gni_item_of(first)->u.descriptor, span[0].base, span[0].len, &n);
+        intptr_t os = gni_item_of(first)->u.descriptor;
+        rc = gnp_send_descriptor(p, &c->sock, os, span[0].base, span[0].len, &n);
     } else {
         unsigned count = gni_segq_iov(&c->u.out, span, QUEUE_SPANS, &more);
         *asked = 0;

@@ -940,7 +940,9 @@ static gn_action flood_traffic(gn_conn *c, void *user)
  * connection whose descriptors they are ends when the last is closed. */
 START_TEST(flood_of_descriptors)
 {
-    static const gn_handler h = { .on_open = take_open, .on_traffic = flood_traffic, .on_close = nt_on_close };
+    static const gn_handler h = { .on_open = take_open,
+                                  .on_traffic = flood_traffic,
+                                  .on_close = nt_on_close };
     const unsigned flood = 3 * GN_DESCRIPTORS_MAX;
     gn_options o = nt_options(1);
     gn_engine *e = start_case(_i, &h, NULL, &o);
@@ -987,7 +989,9 @@ static gn_action count_traffic(gn_conn *c, void *user)
 
 START_TEST(waiting_descriptors_are_bounded)
 {
-    static const gn_handler h = { .on_open = take_open, .on_traffic = count_traffic, .on_close = nt_on_close };
+    static const gn_handler h = { .on_open = take_open,
+                                  .on_traffic = count_traffic,
+                                  .on_close = nt_on_close };
     gn_options o = nt_options(1);
     gn_engine *e = start_case(_i, &h, NULL, &o);
     tc_net *net;
