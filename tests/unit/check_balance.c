@@ -84,6 +84,28 @@ START_TEST(least_goes_round_among_equals)
 }
 END_TEST
 
+/* Every pair is drawn about as often, and the less loaded of it is taken. */
+START_TEST(two_are_drawn_at_random)
+{
+    enum { DRAWS = 28000 }; /* 1,000 for each pair of 8 */
+    gnp_atomic32 count[8];
+    const gnp_atomic32 *conns[8];
+    unsigned taken[8] = { 0 };
+
+    for (unsigned i = 0; i < 8; i++) {
+        conns[i] = &count[i];
+        gnp_store32(&count[i], i); /* loop i wins against the 7 - i above it */
+    }
+    for (uint64_t turn = 0; turn < DRAWS; turn++)
+        taken[gni_balance_pick(GN_LB_POWER_OF_TWO, turn, conns, 8, NULL)]++;
+    for (unsigned i = 0; i < 8; i++) {
+        ck_assert_uint_ge(taken[i], (7 - i) * 900);
+        ck_assert_uint_le(taken[i], (7 - i) * 1100);
+    }
+    ck_assert_uint_eq(gni_balance_two(conns, 1, 5), 0);
+}
+END_TEST
+
 START_TEST(hash_is_of_the_ip_alone)
 {
     gnp_addr a = ipv4(0x0a000001, 1), b = ipv4(0x0a000001, 65535), c = ipv4(0x0a000002, 1);
@@ -201,6 +223,7 @@ Suite *suite_balance(void)
     tcase_add_test(t, goes_round);
     tcase_add_loop_test(t, takes_the_least, 0, 4);
     tcase_add_test(t, least_goes_round_among_equals);
+    tcase_add_test(t, two_are_drawn_at_random);
     tcase_add_test(t, hash_is_of_the_ip_alone);
     tcase_add_test(t, no_ip_address_goes_round);
     tcase_add_loop_test(t, hash_spreads, 0, 17);
