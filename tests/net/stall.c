@@ -39,6 +39,13 @@ static gn_options stall_options(unsigned loops, uint64_t ns)
     return o;
 }
 
+static uint64_t stalls(gn_engine *e)
+{
+    gn_stats s = { .size = sizeof s };
+    ck_assert_int_eq(gn_engine_stats(e, &s), GN_OK);
+    return s.stalls;
+}
+
 /* Once for each stall, with its loop and connection. */
 START_TEST(told_once)
 {
@@ -59,6 +66,7 @@ START_TEST(told_once)
         ck_assert_int_eq((int)nt_nth(NT_A, i).id, is.status);
         ck_assert_uint_gt(gnp_load64(&told_ns), STALL);
     }
+    ck_assert_uint_eq(stalls(e), 3);
     for (unsigned i = 0; i < 2; i++)
         tc_close(c[i]);
     nt_stop(e, NT_SECOND);
@@ -125,6 +133,7 @@ START_TEST(many_short_are_none)
     nt_await(NT_DONE, 25);
     block(800 * NT_MS);
     ck_assert_uint_eq(nt_count(NT_A), 0);
+    ck_assert_uint_eq(stalls(e), 0);
     nt_stop(e, NT_SECOND);
 }
 END_TEST
@@ -151,6 +160,7 @@ START_TEST(logged)
     nt_await(NT_B, _i == 0 ? 1 : 0);
     ck_assert_uint_eq(nt_count(NT_B), _i == 0 ? 1 : 0);
     ck_assert_uint_eq(nt_count(NT_A), 0);
+    ck_assert_uint_eq(stalls(e), _i == 0 ? 1 : 0);
     tc_close(c);
     nt_stop(e, NT_SECOND);
     tc_net_close(net);
