@@ -142,7 +142,7 @@ static void measure(gn_engine *e, thread *t, unsigned threads, int writes)
         refused += t[i].refused;
     }
     while (!(writes ? gnp_load32(&k.done) : gnp_load64(&ran_shared) == goal)) {
-        gnp_thread_yield();
+        gnp_sleep_until(gnp_now() + 100000);
     }
     uint64_t ns = gnp_now() - start;
     if (writes) {

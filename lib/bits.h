@@ -38,4 +38,14 @@ static inline size_t gni_pow2_ceil(size_t n)
     return p;
 }
 
+/* Asks for the cache line of p before it is wanted. */
+static inline void gni_prefetch(const void *p)
+{
+#ifdef __GNUC__
+    __builtin_prefetch(p, 1);
+#else
+    (void)p;
+#endif
+}
+
 #endif

@@ -14,25 +14,25 @@
 /* Segments that a loop keeps for the next burst: 128 of 8 KiB are 1 MiB. */
 #define SEGMENTS_KEPT 128u
 
-static gni_loop_slot slots[GNI_LOOP_SLOTS];
+gni_loop_slot gni_loop_slots[GNI_LOOP_SLOTS];
 static GNP_THREAD_LOCAL gn_loop *current_loop;
 
 int gni_loop_init(gn_loop *l, gn_engine *e, uint32_t index)
 {
     for (uint32_t s = 1; s < GNI_LOOP_SLOTS; s++) {
         uint32_t no = 0;
-        if (gnp_load32(&slots[s].taken) != 0 || !gnp_cas32(&slots[s].taken, &no, 1)) {
+        if (gnp_load32(&gni_loop_slots[s].taken) != 0 || !gnp_cas32(&gni_loop_slots[s].taken, &no, 1)) {
             continue;
         }
         l->magic = GNI_LOOP_MAGIC;
         l->engine = e;
         l->index = index;
         l->slot = s;
-        l->gen = gnp_load32(&slots[s].gen) + 1;
-        gnp_store32(&slots[s].gen, l->gen);
-        l->box = &slots[s].box;
-        l->op_pool = &slots[s].ops;
-        slots[s].loop = l;
+        l->gen = gnp_load32(&gni_loop_slots[s].gen) + 1;
+        gnp_store32(&gni_loop_slots[s].gen, l->gen);
+        l->box = &gni_loop_slots[s].box;
+        l->op_pool = &gni_loop_slots[s].ops;
+        gni_loop_slots[s].loop = l;
         l->dirty_tail = &l->dirty;
         l->reserve.os = -1;
         gni_conntab_init(&l->conns, l->gen);
@@ -44,7 +44,7 @@ int gni_loop_init(gn_loop *l, gn_engine *e, uint32_t index)
 
 void gni_loop_free(gn_loop *l)
 {
-    gni_loop_slot *s = &slots[l->slot];
+    gni_loop_slot *s = &gni_loop_slots[l->slot];
     uint32_t last = l->conns.gen_max;
     gni_conntab_free(&l->conns);
     gni_segpool_free(&l->segs);
@@ -62,20 +62,6 @@ void gni_loop_free(gn_loop *l)
 
 /* ------------------------------------------------------------------ posting */
 
-gni_loop_slot *gni_loop_slot_of(gn_handle h)
-{
-    unsigned s = GNI_HANDLE_SLOT(h);
-    if (s == 0 || s >= GNI_LOOP_SLOTS || GNI_HANDLE_GEN(h) < gnp_load32(&slots[s].gen)) {
-        return NULL;
-    }
-    return &slots[s];
-}
-
-gni_loop_slot *gni_loop_slot_at(unsigned s)
-{
-    return &slots[s % GNI_LOOP_SLOTS];
-}
-
 int gni_loop_post(gn_handle h, gni_task *t)
 {
     return gni_loop_slot_of(h) == NULL ? GN_ECLOSED : gni_loop_push(GNI_HANDLE_SLOT(h), t, GNI_HIGH);
@@ -91,7 +77,7 @@ int gni_loop_push(unsigned slot, gni_task *t, unsigned priority)
     if (slot == 0 || slot >= GNI_LOOP_SLOTS) {
         return GN_ECLOSED;
     }
-    return gni_mailbox_push(&slots[slot].box, t, priority,
+    return gni_mailbox_push(&gni_loop_slots[slot].box, t, priority,
                             current_loop != NULL && current_loop->slot == slot);
 }
 
@@ -101,13 +87,13 @@ gn_op gni_op_token(gn_handle h)
     if (s == 0 || s >= GNI_LOOP_SLOTS) {
         return GN_OP_NONE;
     }
-    uint64_t n = gnp_add64(&slots[s].tokens, 1) + 1;
+    uint64_t n = gnp_add64(&gni_loop_slots[s].tokens, 1) + 1;
     return ((uint64_t)s << GNI_OP_SLOT_SHIFT) | (n & ((UINT64_C(1) << GNI_OP_SLOT_SHIFT) - 1));
 }
 
 uint32_t gni_loop_load(const gn_loop *l)
 {
-    return gnp_load32(&l->load) + gnp_load32(&slots[l->slot].expected);
+    return gnp_load32(&l->load) + gnp_load32(&gni_loop_slots[l->slot].expected);
 }
 
 int gni_loop_is(const gn_loop *l, gn_handle h)
@@ -358,6 +344,7 @@ static int wait_spinning(gn_loop *l, uint64_t deadline)
             return 0;
         }
         if (now >= until) {
+            deadline = gni_mailbox_rest(l->box) ? deadline : 0;
             return gnp_poller_wait(l->poller, l->events, GNI_LOOP_EVENTS, deadline);
         }
         gnp_cpu_relax();
@@ -367,9 +354,12 @@ static int wait_spinning(gn_loop *l, uint64_t deadline)
 static int turn(gn_loop *l)
 {
     uint64_t deadline = has_work(l) ? 0 : gni_wheel_next(&l->wheel);
-    int count = l->spin_ns == 0 || deadline == 0
-                    ? gnp_poller_wait(l->poller, l->events, GNI_LOOP_EVENTS, deadline)
-                    : wait_spinning(l, deadline);
+    int spins = l->spin_ns != 0 && deadline != 0;
+    if (!spins && deadline != 0 && !gni_mailbox_rest(l->box)) {
+        deadline = 0;
+    }
+    int count = spins ? wait_spinning(l, deadline)
+                      : gnp_poller_wait(l->poller, l->events, GNI_LOOP_EVENTS, deadline);
     l->now = gnp_now();
     if (count < 0) {
         gni_log(GN_LOG_ERROR, "loop %u: waiting for events failed: %s", l->index, gn_strerror(count));

@@ -140,9 +140,16 @@ typedef struct gni_loop_slot {
     gn_loop *loop;    /* read on the loop's own thread only */
 } gni_loop_slot;
 
+extern gni_loop_slot gni_loop_slots[GNI_LOOP_SLOTS];
+
+static inline gni_loop_slot *gni_loop_slot_at(unsigned s) { return &gni_loop_slots[s % GNI_LOOP_SLOTS]; }
+
 /* The slot in h, unless what h names is gone for certain.  [any] */
-gni_loop_slot *gni_loop_slot_of(gn_handle h);
-gni_loop_slot *gni_loop_slot_at(unsigned s);
+static inline gni_loop_slot *gni_loop_slot_of(gn_handle h)
+{
+    gni_loop_slot *s = gni_loop_slot_at(GNI_HANDLE_SLOT(h));
+    return GNI_HANDLE_SLOT(h) == 0 || GNI_HANDLE_GEN(h) < gnp_load32(&s->gen) ? NULL : s;
+}
 
 /* Posts a task to the loop that h names.  GN_ECLOSED when it is gone. */
 int gni_loop_post(gn_handle h, gni_task *t);

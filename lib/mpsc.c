@@ -5,8 +5,14 @@
 #include "../platform/cpu.h"
 #include "../platform/thread.h"
 
-/* The bottom of every stack, and the head of an open box without tasks. */
-static gni_task bottom;
+/* The bottom of every stack, and the head of an open box without tasks: whose loop looks into it before it
+ * sleeps, or may be asleep and must be woken. */
+static gni_task awake, asleep;
+
+static int is_bottom(const void *head)
+{
+    return head == &awake || head == &asleep;
+}
 
 /* A waker is between two atomics and one write to an eventfd or a pipe: long enough to be
  * worth a few spins, but it may also have been preempted there. */
@@ -23,20 +29,7 @@ void gni_mailbox_open(gni_mailbox *mb, gnp_poller *poller)
 {
     /* wakers stays as it is: a late push of the box's former life may be counted in it. */
     mb->poller = poller;
-    gnp_store_ptr(&mb->head, &bottom);
-}
-
-int gni_mailbox_charge(gni_mailbox *mb, uint64_t n)
-{
-    uint64_t max = gnp_load64_relaxed(&mb->posted_max);
-
-    /* Charges that overtake each other may refuse one that would just have fitted, never pass the limit. */
-    if (gnp_load64_relaxed(&mb->posted) + n <= max) {
-        if (gnp_add64(&mb->posted, n) + n <= max)
-            return GN_OK;
-        (void)gnp_sub64(&mb->posted, n);
-    }
-    return gnp_load_ptr(&mb->head) == NULL ? GN_ECLOSED : GN_ELIMIT;
+    gnp_store_ptr(&mb->head, &asleep);
 }
 
 int gni_mailbox_push(gni_mailbox *mb, gni_task *task, unsigned priority, int own_thread)
@@ -45,7 +38,7 @@ int gni_mailbox_push(gni_mailbox *mb, gni_task *task, unsigned priority, int own
 
     task->priority = priority;
     for (;;) {
-        int wakes = head == &bottom && !own_thread;
+        int wakes = head == &asleep && !own_thread;
 
         if (head == NULL)
             return GN_ECLOSED;
@@ -72,7 +65,7 @@ static void sort_out(gni_task *t, gni_taskq *q)
 {
     gni_taskq list[GNI_PRIORITIES] = { { NULL, NULL }, { NULL, NULL } };
 
-    while (t != &bottom) {
+    while (!is_bottom(t)) {
         gni_task *next = t->next;
         gni_taskq *to = &list[t->priority & GNI_LOW];
 
@@ -97,7 +90,7 @@ int gni_mailbox_pending(const gni_mailbox *mb)
 {
     const void *head = gnp_load_ptr(&mb->head);
 
-    return head != NULL && head != &bottom;
+    return head != NULL && !is_bottom(head);
 }
 
 int gni_mailbox_take(gni_mailbox *mb, gni_taskq *q)
@@ -105,8 +98,17 @@ int gni_mailbox_take(gni_mailbox *mb, gni_taskq *q)
     /* Only this thread closes, so the box cannot be closed between the two. */
     if (!gni_mailbox_pending(mb))
         return 0;
-    sort_out(gnp_swap_ptr(&mb->head, &bottom), q);
+    sort_out(gnp_swap_ptr(&mb->head, &awake), q);
     return 1;
+}
+
+int gni_mailbox_rest(gni_mailbox *mb)
+{
+    void *head = gnp_load_ptr(&mb->head);
+
+    if (head == &asleep)
+        return 1;
+    return head == &awake && gnp_cas_ptr(&mb->head, &head, &asleep);
 }
 
 void gni_mailbox_close(gni_mailbox *mb, gni_taskq *q)

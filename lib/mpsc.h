@@ -13,6 +13,7 @@
 #ifndef GNI_MPSC_H
 #define GNI_MPSC_H
 
+#include "../include/gannet.h"
 #include "../platform/atomic.h"
 #include "../platform/poll.h"
 
@@ -52,11 +53,22 @@ void gni_mailbox_open(gni_mailbox *mb, gnp_poller *poller);
 
 /* Takes n bytes of the room that senders have: GN_OK, or GN_ELIMIT (GN_ECLOSED) and nothing is taken.
  * Uncharge gives them back.  Both sides keep to it across the lives of a box, so it is never reset.  [any] */
-int gni_mailbox_charge(gni_mailbox *mb, uint64_t n);
+static inline int gni_mailbox_charge(gni_mailbox *mb, uint64_t n)
+{
+    uint64_t max = gnp_load64_relaxed(&mb->posted_max);
+
+    /* Charges that overtake each other may refuse one that would just have fitted, never pass the limit. */
+    if (gnp_load64_relaxed(&mb->posted) + n <= max) {
+        if (gnp_add64(&mb->posted, n) + n <= max)
+            return GN_OK;
+        (void)gnp_sub64(&mb->posted, n);
+    }
+    return gnp_load_ptr(&mb->head) == NULL ? GN_ECLOSED : GN_ELIMIT;
+}
 static inline void gni_mailbox_uncharge(gni_mailbox *mb, uint64_t n) { (void)gnp_sub64(&mb->posted, n); }
 
 /* GN_OK: the task now belongs to the loop.  GN_ECLOSED: it still belongs to the caller.
- * Wakes the poller if the box was empty and own_thread is 0.  [any] */
+ * Wakes the poller if the loop may be asleep and own_thread is 0.  [any] */
 int gni_mailbox_push(gni_mailbox *mb, gni_task *task, unsigned priority, int own_thread);
 
 /* Appends all tasks to the queues of their priorities, q[GNI_PRIORITIES]; 0 when there are none,
@@ -66,6 +78,11 @@ int gni_mailbox_take(gni_mailbox *mb, gni_taskq *q);
 /* 1 if take would give something: then the loop must not block, since tasks that it
  * pushed itself wake nobody, and neither do others' on top of them.  [its loop] */
 int gni_mailbox_pending(const gni_mailbox *mb);
+
+/* Before the loop blocks: 1 if there is nothing, and from now on the first push wakes the poller, until
+ * something is taken; 0 if there is.  A loop that has taken nothing since pays one load.  Who is awake is
+ * not woken: that system call would cost more than the task.  [its loop] */
+int gni_mailbox_rest(gni_mailbox *mb);
 
 /* Closes the box and appends what is left, as take.  Afterwards no thread is in, or
  * will come to, gnp_wake for the poller, so it may be closed.  [its loop] */

@@ -23,10 +23,15 @@ static uint32_t stripe_of_thread(void)
     return my_stripe - 1;
 }
 
+static inline int enter_at_once(gni_op_stripe *s)
+{
+    return gnp_load32(&s->busy) == 0 && gnp_swap32(&s->busy, 1) == 0;
+}
+
 static int try_enter(gni_op_stripe *s)
 {
     for (unsigned i = 0; i < STRIPE_SPINS; i++) {
-        if (gnp_load32(&s->busy) == 0 && gnp_swap32(&s->busy, 1) == 0) {
+        if (enter_at_once(s)) {
             return 1;
         }
         gnp_cpu_relax();
@@ -101,12 +106,13 @@ void gni_op_pool_close(gni_op_pool *p)
 
 static void *pop(gni_op_stripe *s, unsigned class)
 {
-    if (!try_enter(s)) {
+    if (!enter_at_once(s) && !try_enter(s)) {
         return NULL;
     }
     gni_block *b = s->free[class];
     if (b != NULL) {
         s->free[class] = b->next;
+        gni_prefetch(b->next); /* the one after this is wanted soon */
         s->kept -= class_size(class);
     }
     leave(s);

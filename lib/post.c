@@ -74,12 +74,11 @@ int gni_ask_make(gni_ask **out, gn_handle h, size_t len, gn_done done, void *arg
 
 int gni_ask_post(gni_ask *o, void (*run)(gni_task *, int), unsigned priority)
 {
-    gni_loop_slot *s = gni_loop_slot_at(GNI_HANDLE_SLOT(o->h));
+    unsigned slot = GNI_HANDLE_SLOT(o->h);
     o->task.run = run;
-    int rc = gni_loop_slot_of(o->h) == NULL ? GN_ECLOSED
-                                            : gni_loop_push(GNI_HANDLE_SLOT(o->h), &o->task, priority);
+    int rc = gni_loop_push(slot, &o->task, priority);
     if (rc != GN_OK) {
-        gni_mailbox_uncharge(&s->box, block_bytes(o));
+        gni_mailbox_uncharge(&gni_loop_slot_at(slot)->box, block_bytes(o));
         op_free(o);
     }
     return rc;

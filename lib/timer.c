@@ -175,6 +175,7 @@ static void collect(gni_wheel *w, uint64_t target, uint64_t moves)
             gni_timer *t = timer_of(w->moving.next);
 
             list_unlink(&t->link);
+            gni_prefetch(w->moving.next->next);
             place(w, t);
             continue;
         }
@@ -202,6 +203,7 @@ unsigned gni_wheel_advance(gni_wheel *w, uint64_t now_ns, unsigned limit, void *
         gni_timer *t = timer_of(batch.next);
 
         list_unlink(&t->link);
+        gni_prefetch(batch.next->next); /* what the next unlink writes to; fn gives it time */
         t->link.next = t->link.prev = NULL;
         w->count--;
         fired++;
