@@ -53,7 +53,8 @@ static void produce(void *arg)
     static const char payload[PAYLOAD] = "what is written";
     thread *t = arg;
     for (uint64_t i = 0; i < t->items;) {
-        int rc = t->writes ? gn_write(t->h, payload, sizeof payload, NULL, NULL) : gn_execute(t->h, run, NULL);
+        int rc = t->writes ? gn_write(t->h, payload, sizeof payload, NULL, NULL)
+                           : gn_execute(t->h, run, NULL);
         if (rc == GN_OK) {
             i++;
         } else {
@@ -148,8 +149,9 @@ static void measure(gn_engine *e, thread *t, unsigned threads, int writes)
     if (writes) {
         gnp_thread_join(&k.thread);
     }
-    printf("gannet %s threads=%u items=%llu ns/item=%.1f refused=%llu\n", writes ? "write" : "execute", threads,
-           (unsigned long long)goal, (double)ns / (double)goal, (unsigned long long)refused);
+    printf("gannet %s threads=%u items=%llu ns/item=%.1f refused=%llu\n",
+           writes ? "write" : "execute", threads, (unsigned long long)goal,
+           (double)ns / (double)goal, (unsigned long long)refused);
 }
 
 int main(int argc, char **argv)
