@@ -31,6 +31,7 @@ static void add(gn_stats *to, const gn_loop *l)
     to->timers += gnp_load64_relaxed(&s->timers);
     to->stalls += gnp_load64_relaxed(&s->stalls);
     to->bytes_held += gnp_load64_relaxed(&l->held_shared) << 10;
+    to->bytes_posted += gnp_load64_relaxed(&l->box->posted);
 }
 
 /* Loops first .. last; before the start there are none, and all is zero. */

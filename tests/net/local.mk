@@ -7,6 +7,8 @@ net_programs = \
 	%D%/client \
 	%D%/cross \
 	%D%/datagram \
+	%D%/famine \
+	%D%/flow \
 	%D%/datagram_client \
 	%D%/datagram_verbs \
 	%D%/framing \
@@ -62,6 +64,12 @@ EXTRA_DIST += %D%/activation
 %C%_framing_SOURCES = %D%/framing.c $(net_harness)
 %C%_framing_CFLAGS = $(net_cflags)
 %C%_framing_LDADD = $(net_libs)
+%C%_famine_SOURCES = %D%/famine.c $(net_harness)
+%C%_famine_CFLAGS = $(net_cflags)
+%C%_famine_LDADD = $(net_libs)
+%C%_flow_SOURCES = %D%/flow.c $(net_harness)
+%C%_flow_CFLAGS = $(net_cflags)
+%C%_flow_LDADD = $(net_libs)
 %C%_lifecycle_SOURCES = %D%/lifecycle.c $(net_harness)
 %C%_lifecycle_CFLAGS = $(net_cflags)
 %C%_lifecycle_LDADD = $(net_libs)
@@ -87,9 +95,6 @@ EXTRA_DIST += %D%/activation
 %C%_names_SOURCES = %D%/names.c $(net_harness)
 %C%_names_CFLAGS = $(net_cflags)
 %C%_names_LDADD = libcore.la libplatform.la $(CHECK_LIBS)
-%C%_pool_race_SOURCES = %D%/pool_race.c $(net_harness)
-%C%_pool_race_CFLAGS = $(net_cflags)
-%C%_pool_race_LDADD = $(net_libs)
 %C%_migrate_SOURCES = %D%/migrate.c $(net_harness)
 %C%_migrate_CFLAGS = $(net_cflags)
 %C%_migrate_LDADD = $(net_libs)
