@@ -7,10 +7,10 @@ net_programs = \
 	%D%/client \
 	%D%/cross \
 	%D%/datagram \
-	%D%/famine \
-	%D%/flow \
 	%D%/datagram_client \
 	%D%/datagram_verbs \
+	%D%/famine \
+	%D%/flow \
 	%D%/framing \
 	%D%/lifecycle \
 	%D%/limits \
@@ -32,6 +32,7 @@ net_harness = %D%/harness.c %D%/harness.h
 net_cflags = $(AM_CFLAGS) $(CHECK_CFLAGS)
 net_libs = libgannet.la libplatform.la $(CHECK_LIBS)
 
+# activated is what activation starts.
 check_PROGRAMS += $(net_programs) %D%/activated
 TESTS += $(net_programs) %D%/activation
 EXTRA_DIST += %D%/activation
@@ -39,7 +40,6 @@ EXTRA_DIST += %D%/activation
 %C%_activated_SOURCES = %D%/activated.c $(net_harness)
 %C%_activated_CFLAGS = $(net_cflags)
 %C%_activated_LDADD = $(net_libs)
-
 %C%_async_SOURCES = %D%/async.c $(net_harness)
 %C%_async_CFLAGS = $(net_cflags)
 %C%_async_LDADD = $(net_libs)
@@ -61,15 +61,15 @@ EXTRA_DIST += %D%/activation
 %C%_datagram_verbs_SOURCES = %D%/datagram_verbs.c $(net_harness)
 %C%_datagram_verbs_CFLAGS = $(net_cflags)
 %C%_datagram_verbs_LDADD = $(net_libs)
-%C%_framing_SOURCES = %D%/framing.c $(net_harness)
-%C%_framing_CFLAGS = $(net_cflags)
-%C%_framing_LDADD = $(net_libs)
 %C%_famine_SOURCES = %D%/famine.c $(net_harness)
 %C%_famine_CFLAGS = $(net_cflags)
 %C%_famine_LDADD = $(net_libs)
 %C%_flow_SOURCES = %D%/flow.c $(net_harness)
 %C%_flow_CFLAGS = $(net_cflags)
 %C%_flow_LDADD = $(net_libs)
+%C%_framing_SOURCES = %D%/framing.c $(net_harness)
+%C%_framing_CFLAGS = $(net_cflags)
+%C%_framing_LDADD = $(net_libs)
 %C%_lifecycle_SOURCES = %D%/lifecycle.c $(net_harness)
 %C%_lifecycle_CFLAGS = $(net_cflags)
 %C%_lifecycle_LDADD = $(net_libs)
@@ -85,19 +85,25 @@ EXTRA_DIST += %D%/activation
 %C%_matrix_SOURCES = %D%/matrix.c $(net_harness)
 %C%_matrix_CFLAGS = $(net_cflags)
 %C%_matrix_LDADD = $(net_libs)
+%C%_migrate_SOURCES = %D%/migrate.c $(net_harness)
+%C%_migrate_CFLAGS = $(net_cflags)
+%C%_migrate_LDADD = $(net_libs)
+# With the parts of the library, so that its resolver can be replaced.
+%C%_names_SOURCES = %D%/names.c $(net_harness)
+%C%_names_CFLAGS = $(net_cflags)
+%C%_names_LDADD = libcore.la libplatform.la $(CHECK_LIBS)
 %C%_outbound_SOURCES = %D%/outbound.c $(net_harness)
 %C%_outbound_CFLAGS = $(net_cflags)
 %C%_outbound_LDADD = $(net_libs)
 %C%_pool_SOURCES = %D%/pool.c $(net_harness)
 %C%_pool_CFLAGS = $(net_cflags)
 %C%_pool_LDADD = $(net_libs)
-# With the parts of the library, so that its resolver can be replaced.
-%C%_names_SOURCES = %D%/names.c $(net_harness)
-%C%_names_CFLAGS = $(net_cflags)
-%C%_names_LDADD = libcore.la libplatform.la $(CHECK_LIBS)
-%C%_migrate_SOURCES = %D%/migrate.c $(net_harness)
-%C%_migrate_CFLAGS = $(net_cflags)
-%C%_migrate_LDADD = $(net_libs)
+%C%_pool_race_SOURCES = %D%/pool_race.c $(net_harness)
+%C%_pool_race_CFLAGS = $(net_cflags)
+%C%_pool_race_LDADD = $(net_libs)
+%C%_post_SOURCES = %D%/post.c $(net_harness)
+%C%_post_CFLAGS = $(net_cflags)
+%C%_post_LDADD = $(net_libs)
 %C%_regress_SOURCES = %D%/regress.c $(net_harness)
 %C%_regress_CFLAGS = $(net_cflags)
 %C%_regress_LDADD = $(net_libs)
@@ -110,9 +116,6 @@ EXTRA_DIST += %D%/activation
 %C%_stream_SOURCES = %D%/stream.c $(net_harness)
 %C%_stream_CFLAGS = $(net_cflags)
 %C%_stream_LDADD = $(net_libs)
-%C%_post_SOURCES = %D%/post.c $(net_harness)
-%C%_post_CFLAGS = $(net_cflags)
-%C%_post_LDADD = $(net_libs)
 %C%_timers_SOURCES = %D%/timers.c $(net_harness)
 %C%_timers_CFLAGS = $(net_cflags)
 %C%_timers_LDADD = $(net_libs)
