@@ -831,7 +831,9 @@ GN_API int gn_cancel(gn_op op);
  * moves. Handles stay valid: what is asked by an old one follows the connection.  done is called on
  * the new loop with the handle that is the shortest way from now on; on failure on the old loop
  * (GN_ENOMEM, GN_ECLOSED, GN_EBUSY when it is closing or piped) where the connection goes on.
- * GN_ENOTSUP for datagram endpoints of listeners. */
+ * GN_ENOTSUP for datagram endpoints of listeners; GN_EINVAL at once if loop names no loop or h no
+ * connection.  The gn_conn is another one afterwards: keep handles, not pointers.  Its context stays; what a
+ * callback stores elsewhere must not belong to one loop only. */
 GN_API int gn_migrate(gn_handle h, gn_handle loop, gn_done done, void *arg);
 
 /* Fill it with gn_dial_options_init, then change what you want. */
