@@ -27,6 +27,7 @@ enum { GNI_HIGH, GNI_LOW, GNI_PRIORITIES };
 struct gni_task {
     gni_task *next;
     void (*run)(gni_task *t, int status);
+    const void *older; /* what its sender pushed a little earlier; only to be prefetched, may be gone */
     uint32_t priority;
     uint32_t owner; /* for the sender's use */
 };

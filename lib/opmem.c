@@ -8,6 +8,8 @@
 #include "../platform/thread.h"
 #include "bits.h"
 
+#define LINE ((size_t)64)
+
 /* Who is in a stripe leaves it after a few instructions, unless it was preempted there. */
 #define STRIPE_SPINS 32u
 
@@ -69,11 +71,31 @@ static size_t class_size(unsigned class)
     return GNI_OP_LEAST << class;
 }
 
+/* Allocators give 16 bytes of alignment at least; what is skipped stands before the block. */
+static void *block_alloc(size_t size)
+{
+    unsigned char *raw = gnp_alloc(size + LINE);
+    if (raw == NULL) {
+        return NULL;
+    }
+    size_t skip = LINE - ((uintptr_t)raw & (LINE - 1));
+    memcpy(raw + skip - sizeof skip, &skip, sizeof skip);
+    return raw + skip;
+}
+
+static void block_free(void *block, size_t size)
+{
+    unsigned char *p = block;
+    size_t skip;
+    memcpy(&skip, p - sizeof skip, sizeof skip);
+    gnp_free(p - skip, size + LINE);
+}
+
 static void list_free(gni_block *b, size_t size)
 {
     while (b != NULL) {
         gni_block *next = b->next;
-        gnp_free(b, size);
+        block_free(b, size);
         b = next;
     }
 }
@@ -136,7 +158,7 @@ void *gni_op_take(gni_op_pool *p, size_t n, uint32_t *stripe)
             return b;
         }
     }
-    return gnp_alloc(gni_op_block(n));
+    return block_alloc(gni_op_block(n));
 }
 
 enum { PUT, FULL, BUSY };
@@ -163,7 +185,7 @@ void gni_op_give(gni_op_pool *p, void *block, size_t n, uint32_t stripe)
     unsigned class = class_of(n);
     size_t size = gni_op_block(n);
     if (class == GNI_OP_CLASSES || put(&p->stripe[stripe], class, block, block, size) != PUT) {
-        gnp_free(block, size);
+        block_free(block, size);
     }
 }
 
@@ -172,7 +194,7 @@ void gni_op_batch_add(gni_op_batch *batch, void *block, size_t n, uint32_t strip
     unsigned class = class_of(n);
     gni_block *b = block;
     if (class == GNI_OP_CLASSES) {
-        gnp_free(block, n);
+        block_free(block, n);
         return;
     }
     b->next = batch->list[stripe][class].first;

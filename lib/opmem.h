@@ -17,13 +17,14 @@
 
 #define GNI_OP_STRIPES 4u
 
-/* Blocks of 128 bytes (an operation with 64 bytes of data), 256 and so on up to 16 KiB; larger ones
- * come from the allocator each time, which is little beside the copy into them. */
-#define GNI_OP_CLASSES 8u
-#define GNI_OP_LEAST ((size_t)128)
+/* Blocks of 64 bytes (an operation without data), 128 and so on up to 16 KiB; larger ones come from the
+ * allocator each time, which is little beside the copy into them.  Each begins a cache line: they go
+ * from one core's cache to another's and back, and a line more is a miss more. */
+#define GNI_OP_CLASSES 9u
+#define GNI_OP_LEAST ((size_t)64)
 
-/* What a stripe keeps at most: 8,192 small operations that are under way at once, by one thread. */
-#define GNI_OP_KEPT (GNI_OP_LEAST * 8192)
+/* What a stripe keeps at most: 8,192 operations with little data that are under way at once, by one thread. */
+#define GNI_OP_KEPT (2 * GNI_OP_LEAST * 8192)
 
 typedef struct gni_block {
     struct gni_block *next;

@@ -11,22 +11,31 @@
 #include "post.h"
 #include "udp.h"
 
-_Static_assert(sizeof(gni_ask) + 64 <= GNI_OP_LEAST, "64 bytes of data stand in the smallest block");
+_Static_assert(sizeof(gni_ask) <= GNI_OP_LEAST, "an operation without data is one cache line");
 
-/* In task.owner, beside the stripe of its block: it counts among the bytes that wait. */
-#define CHARGED 0x80000000u
+/* task.owner: the stripe of the block; if it counts among the bytes that wait; the length of its data. */
+#define STRIPE 3u
+#define CHARGED 4u
+#define LEN_SHIFT 3u
+#define LEN_MAX (UINT32_MAX >> LEN_SHIFT)
+_Static_assert(GNI_OP_STRIPES == STRIPE + 1, "a stripe has two bits");
+
+size_t gni_ask_len(const gni_ask *o)
+{
+    return o->task.owner >> LEN_SHIFT;
+}
 
 static size_t block_bytes(const gni_ask *o)
 {
-    return gni_op_block(sizeof *o + o->len);
+    return gni_op_block(sizeof *o + gni_ask_len(o));
 }
 
 static void op_free(gni_ask *o)
 {
     gn_loop *l = gn_loop_current();
     gni_loop_slot *s = gni_loop_slot_at(GNI_HANDLE_SLOT(o->h));
-    size_t n = sizeof *o + o->len;
-    uint32_t stripe = o->task.owner & ~CHARGED;
+    size_t n = sizeof *o + gni_ask_len(o);
+    uint32_t stripe = o->task.owner & STRIPE;
     if (l != NULL && l->op_pool == &s->ops) {
         gni_op_batch_add(&l->op_batch, o, n, stripe);
     } else {
@@ -49,8 +58,8 @@ int gni_ask_make(gni_ask **out, gn_handle h, size_t len, gn_done done, void *arg
     if (s == NULL) {
         return GN_ECLOSED;
     }
-    if (len > SIZE_MAX / 2) {
-        return GN_ENOMEM;
+    if (len > LEN_MAX) {
+        return GN_ELIMIT;
     }
     size_t n = gni_op_block(sizeof(gni_ask) + len);
     int rc = gni_mailbox_charge(&s->box, n);
@@ -63,11 +72,10 @@ int gni_ask_make(gni_ask **out, gn_handle h, size_t len, gn_done done, void *arg
         gni_mailbox_uncharge(&s->box, n);
         return GN_ENOMEM;
     }
-    o->task.owner = stripe | CHARGED;
+    o->task.owner = (uint32_t)len << LEN_SHIFT | CHARGED | stripe;
     o->h = o->to = h;
     o->done = done;
     o->arg = arg;
-    o->len = len;
     *out = o;
     return GN_OK;
 }
@@ -134,7 +142,7 @@ static void write_run(gni_task *t, int status)
     gni_ask *o = (gni_ask *)(void *)t;
     gn_conn *c;
     if (op_usable(o, status, &c)) {
-        gni_ask_finish(o, c == NULL ? GN_ECLOSED : gn_conn_write(c, o->data, o->len));
+        gni_ask_finish(o, c == NULL ? GN_ECLOSED : gni_out_post(c, o->data, gni_ask_len(o)));
     }
 }
 
@@ -199,7 +207,7 @@ static void send_to_run(gni_task *t, int status)
         memcpy(&a, o->data, sizeof a);
         gni_addr_get(&to, &a);
         one.base = o->data + sizeof a;
-        one.len = o->len - sizeof a;
+        one.len = gni_ask_len(o) - sizeof a;
         rc = gni_udp_send(c, &to, &one, 1);
     }
     gni_ask_finish(o, rc);

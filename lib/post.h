@@ -18,9 +18,11 @@ typedef struct gni_ask {
     gn_handle to;  /* what it names now, if the connection has moved */
     gn_done done;
     void *arg;
-    size_t len; /* of data */
     unsigned char data[];
 } gni_ask;
+
+/* Bytes of data. */
+size_t gni_ask_len(const gni_ask *o);
 
 /* One with len bytes of data that wait to be filled, counted against the room of the loop of h.
  * GN_ECLOSED, GN_ELIMIT, GN_ENOMEM.  [any] */

@@ -12,7 +12,7 @@ typedef struct scheduled {
     uint64_t at;
 } scheduled;
 
-_Static_assert(sizeof(gni_ask) + sizeof(scheduled) <= GNI_OP_LEAST, "a million of them are small blocks");
+_Static_assert(sizeof(gni_ask) + sizeof(scheduled) <= 2 * GNI_OP_LEAST, "a million of them are small blocks");
 
 static gni_ask *ask_of(scheduled *s)
 {

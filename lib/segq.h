@@ -13,6 +13,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "../include/gannet.h"
 #include "../platform/sock.h"
@@ -104,6 +105,16 @@ static inline int gni_segq_empty(const gni_segq *q) { return q->head == NULL; }
 
 /* Appends n bytes, all or nothing.  GN_OK or GN_ENOMEM. */
 int gni_segq_append(gni_segq *q, gni_segpool *p, const void *data, size_t n);
+
+/* The short way to append: n bytes at most gni_seg_room to a last node that is a segment. */
+static inline size_t gni_seg_room(const gni_node *n) { return sizeof(((gni_seg *)0)->data) - n->end; }
+static inline void gni_seg_add(gni_segq *q, const void *data, size_t n)
+{
+    gni_seg *s = (gni_seg *)(void *)q->tail;
+    memcpy(s->data + s->node.end, data, n);
+    s->node.end = (uint16_t)(s->node.end + n);
+    q->bytes += n;
+}
 
 /* Appends an item, which now is the queue's.  A mark in an empty queue is finished at once.
  * GN_OK or GN_ELIMIT (there are GNI_ITEMS_MAX); then it stays the caller's. */

@@ -56,7 +56,7 @@ static void write_ref_run(gni_task *t, int status)
 {
     gni_ask *o = (gni_ask *)(void *)t;
     int rc;
-    if (!ask_queue(o, status, (const gn_iov *)(const void *)o->data, (unsigned)(o->len / sizeof(gn_iov)),
+    if (!ask_queue(o, status, (const gn_iov *)(const void *)o->data, (unsigned)(gni_ask_len(o) / sizeof(gn_iov)),
                    o->done, o->arg, &rc)) {
         return;
     }
@@ -96,7 +96,7 @@ static void sent(gn_handle h, int status, void *arg)
 static void write_sent_run(gni_task *t, int status)
 {
     gni_ask *o = (gni_ask *)(void *)t;
-    gn_iov one = { o->data, o->len };
+    gn_iov one = { o->data, gni_ask_len(o) };
     int rc;
     if (ask_queue(o, status, &one, 1, sent, o, &rc) && rc != GN_OK) {
         gni_ask_finish(o, rc);
