@@ -17,14 +17,17 @@ if !HAVE_CHECK
 endif
 .PHONY: check-library
 
+# Scripts that start the test programs.
+TESTS += $(program_scripts)
+
 # What runs our code: the programs; and with the example servers under real clients.  Not the
 # checks of the tree.
 check-programs:
 	@test -n '$(check_PROGRAMS)' || { echo 'there is no test program' >&2; exit 1; }
-	@$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(check_PROGRAMS)'
+	@$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(check_PROGRAMS) $(program_scripts)'
 check-running:
 	@test -n '$(check_PROGRAMS)' || { echo 'there is no test program' >&2; exit 1; }
-	@$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(check_PROGRAMS) $(interop_scripts)'
+	@$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(check_PROGRAMS) $(program_scripts) $(interop_scripts)'
 .PHONY: check-programs check-running
 
 # Each of these configures a build of its own below this one.  What runs slower does less and has

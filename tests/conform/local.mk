@@ -25,7 +25,8 @@ check_PROGRAMS += tests/conform/conform
 tests_conform_conform_SOURCES = $(conform_sources)
 tests_conform_conform_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_conform_conform_LDADD = libplatform.la $(CHECK_LIBS)
-TESTS += tests/conform/conform %D%/environment %D%/inherited %D%/permissions
+TESTS += tests/conform/conform
+program_scripts += %D%/environment %D%/inherited %D%/permissions
 EXTRA_DIST += %D%/environment %D%/inherited %D%/permissions
 CLEANFILES += cf-* # sockets of a case that failed
 

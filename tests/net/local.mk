@@ -32,9 +32,14 @@ net_harness = %D%/harness.c %D%/harness.h
 net_cflags = $(AM_CFLAGS) $(CHECK_CFLAGS)
 net_libs = libgannet.la libplatform.la $(CHECK_LIBS)
 
-# activated is what activation starts.
-check_PROGRAMS += $(net_programs) %D%/activated
-TESTS += $(net_programs) %D%/activation
+check_PROGRAMS += $(net_programs)
+TESTS += $(net_programs)
+
+# What activation starts is a test only there.
+EXTRA_PROGRAMS += %D%/activated
+check_DATA += %D%/activated$(EXEEXT)
+CLEANFILES += %D%/activated$(EXEEXT)
+program_scripts += %D%/activation
 EXTRA_DIST += %D%/activation
 
 %C%_activated_SOURCES = %D%/activated.c $(net_harness)
