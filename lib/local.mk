@@ -4,8 +4,8 @@ libcore_la_CPPFLAGS = $(AM_CPPFLAGS) -DGN_BUILDING
 libcore_la_SOURCES = \
 	%D%/addr.c \
 	%D%/addr.h \
-	%D%/adopt.c \
 	%D%/admission.h \
+	%D%/adopt.c \
 	%D%/balance.c \
 	%D%/balance.h \
 	%D%/bits.h \
@@ -23,8 +23,8 @@ libcore_la_SOURCES = \
 	%D%/engine.c \
 	%D%/engine.h \
 	%D%/error.c \
-	%D%/frame.c \
 	%D%/flow.c \
+	%D%/frame.c \
 	%D%/inherit.c \
 	%D%/listen_api.c \
 	%D%/listener.c \
@@ -39,10 +39,10 @@ libcore_la_SOURCES = \
 	%D%/migrate.h \
 	%D%/mpsc.c \
 	%D%/mpsc.h \
-	%D%/op.c \
-	%D%/op.h \
 	%D%/multipool.c \
 	%D%/offload.c \
+	%D%/op.c \
+	%D%/op.h \
 	%D%/opmem.c \
 	%D%/opmem.h \
 	%D%/options.c \
@@ -65,12 +65,12 @@ libcore_la_SOURCES = \
 	%D%/schedule.c \
 	%D%/segq.c \
 	%D%/segq.h \
+	%D%/send_file.c \
 	%D%/signal.c \
 	%D%/signal.h \
+	%D%/sockopt.c \
 	%D%/stall.c \
 	%D%/stall.h \
-	%D%/send_file.c \
-	%D%/sockopt.c \
 	%D%/stats.c \
 	%D%/stats.h \
 	%D%/timer.c \

@@ -11,12 +11,11 @@ platform_posix = \
 	%D%/posix/addr.c \
 	%D%/posix/cond.c \
 	%D%/posix/descriptor.c \
-	%D%/posix/err.c \
-	%D%/posix/inherited.c \
-	%D%/posix/interface.c \
 	%D%/posix/dgram.h \
 	%D%/posix/err.c \
 	%D%/posix/group.c \
+	%D%/posix/inherited.c \
+	%D%/posix/interface.c \
 	%D%/posix/native.h \
 	%D%/posix/poll.c \
 	%D%/posix/poll.h \
@@ -42,8 +41,8 @@ platform_linux = \
 	%D%/linux/cgroup.c \
 	%D%/linux/cgroup.h \
 	%D%/linux/cpu.c \
-	%D%/linux/dgram.c \
 	%D%/linux/cred.c \
+	%D%/linux/dgram.c \
 	%D%/linux/epoll.c \
 	%D%/linux/epoll.h \
 	%D%/linux/epoll_edge.c \

@@ -290,6 +290,8 @@ void gnp_signal_route(int what, gnp_poller *p)
 {
     kind *k = kind_of(what);
 
+    if (k == NULL)
+        return;
     gnp_swap_ptr(&k->poller, p);
     handlers_end();
     if (p != NULL && gnp_load32(&k->came) != 0)
@@ -300,13 +302,15 @@ int gnp_signal_came(int what)
 {
     kind *k = kind_of(what);
 
-    return gnp_load32(&k->came) != 0 && gnp_swap32(&k->came, 0) != 0;
+    return k != NULL && gnp_load32(&k->came) != 0 && gnp_swap32(&k->came, 0) != 0;
 }
 
 void gnp_signal_disclaim(int what)
 {
     kind *k = kind_of(what);
 
+    if (k == NULL)
+        return;
     pthread_mutex_lock(&lock);
     gnp_store32(&k->claimed, 0);
     gnp_swap_ptr(&k->poller, NULL);
