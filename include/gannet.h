@@ -632,7 +632,8 @@ GN_API gn_engine *gn_conn_engine(const gn_conn *c);
 /* 1 for a datagram endpoint, else 0. */
 GN_API int gn_conn_is_datagram(const gn_conn *c);
 
-/* The index, in order of gn_engine_listen, of the address it came by. */
+/* The index, in order of gn_engine_listen, of the address it came by; GN_NO_LISTENER for NULL and for what
+ * was not accepted. */
 GN_API unsigned gn_conn_listener(const gn_conn *c);
 #define GN_NO_LISTENER (~0u) /* of connections that were dialled or adopted */
 

@@ -416,7 +416,7 @@ START_TEST(null_connections_and_loops)
     ck_assert_ptr_null(gn_conn_loop(NULL));
     ck_assert_ptr_null(gn_conn_engine(NULL));
     ck_assert_int_eq(gn_conn_is_datagram(NULL), 0);
-    ck_assert_uint_eq(gn_conn_listener(NULL), 0);
+    ck_assert_uint_eq(gn_conn_listener(NULL), GN_NO_LISTENER);
     ck_assert_int_eq(gn_conn_os_error(NULL), 0);
     ck_assert_int_eq(gn_conn_set_idle_timeout(NULL, 1), GN_EINVAL);
     ck_assert_int_eq(gn_conn_set_read_deadline(NULL, 1), GN_EINVAL);
