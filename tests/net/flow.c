@@ -66,7 +66,9 @@ static gn_action pump_drained(gn_conn *c, void *user)
 /* Who asks is_writable and goes on at on_writable sends everything and never queues much. */
 START_TEST(watermarks_pace_a_writer)
 {
-    static const gn_handler h = { .on_open = nt_on_open, .on_traffic = pump_traffic, .on_writable = pump_writable,
+    static const gn_handler h = { .on_open = nt_on_open,
+                                  .on_traffic = pump_traffic,
+                                  .on_writable = pump_writable,
                                   .on_drained = pump_drained, .on_close = nt_on_close };
     source s = { .total = 12 * NT_MIB, .chunk = 20000 };
     gn_options o;
@@ -169,7 +171,9 @@ static void do_resume(gn_handle h, int status, void *arg)
     NT_EXPECT_INT(gn_conn_resume(gn_conn_from_handle(h)), GN_OK);
 }
 
-static const gn_handler rest_handler = { .on_open = rest_open, .on_traffic = rest_traffic, .on_close = nt_on_close };
+static const gn_handler rest_handler = { .on_open = rest_open,
+                                         .on_traffic = rest_traffic,
+                                         .on_close = nt_on_close };
 
 START_TEST(pause_stops_reading)
 {
@@ -299,7 +303,9 @@ static gn_action late_timeout(gn_conn *c, gn_timeout which, void *user)
 /* A peer that does not read what must leave by a deadline is cut; one that does is not. */
 START_TEST(write_deadline)
 {
-    static const gn_handler h = { .on_traffic = late_traffic, .on_timeout = late_timeout, .on_close = nt_on_close };
+    static const gn_handler h = { .on_traffic = late_traffic,
+                                  .on_timeout = late_timeout,
+                                  .on_close = nt_on_close };
     int small = 1;
     gn_options o;
     tc_net *net;
@@ -356,7 +362,9 @@ static gn_action answer_timeout(gn_conn *c, gn_timeout which, void *user)
 /* The callback of a deadline may still say something, and may let the connection live. */
 START_TEST(timeout_answers)
 {
-    static const gn_handler h = { .on_open = answer_open, .on_timeout = answer_timeout, .on_close = nt_on_close };
+    static const gn_handler h = { .on_open = answer_open,
+                                  .on_timeout = answer_timeout,
+                                  .on_close = nt_on_close };
     answer a = { .close_at = 1 };
     gn_options o;
     tc_net *net;
@@ -446,7 +454,9 @@ static gn_action hoard_traffic(gn_conn *c, void *user)
  * would; when they read or go, all is as before. */
 START_TEST(budget_of_bytes)
 {
-    static const gn_handler h = { .on_open = nt_on_open, .on_traffic = hoard_traffic, .on_close = nt_on_close };
+    static const gn_handler h = { .on_open = nt_on_open,
+                                  .on_traffic = hoard_traffic,
+                                  .on_close = nt_on_close };
     gnp_atomic32 refused;
     gn_options o;
     tc_net *net;

@@ -62,7 +62,9 @@ static gn_action on_close(gn_conn *c, int reason, void *user)
     return GN_NONE;
 }
 
-static const gn_handler handler = { .on_traffic = on_traffic, .on_drained = on_drained, .on_close = on_close };
+static const gn_handler handler = { .on_traffic = on_traffic,
+                                    .on_drained = on_drained,
+                                    .on_close = on_close };
 
 static void on_dialed(gn_handle h, int status, void *arg)
 {
