@@ -4,3 +4,38 @@ dist_doc_DATA += \
 	%D%/from-gnet.md \
 	%D%/threading.md \
 	%D%/testing.md
+
+# notrans: a function keeps its name, also where --program-prefix gives programs another one.
+man3_pages = \
+	%D%/man/gn_conn_close.3 \
+	%D%/man/gn_conn_read.3 \
+	%D%/man/gn_conn_write.3 \
+	%D%/man/gn_engine.3 \
+	%D%/man/gn_handler.3
+notrans_dist_man_MANS = $(man3_pages)
+
+# What a page names beside its own name gets a page that leads there, so that man finds every function.
+# The names are read from the pages; files that say no more than that need not be kept.
+man_links = \
+	for page in $(man3_pages); do \
+	  base=`expr "/$$page" : '.*/\(.*\)'`; \
+	  names=`sed -n '/^\.Sh NAME/,/^\.Nd/s/^\.Nm \([a-z0-9_]*\).*/\1/p' "$(srcdir)/$$page"` || exit 1; \
+	  for name in $$names; do \
+	    test "$$name.3" = "$$base" || link "$$name.3" "$$base" || exit 1; \
+	  done; \
+	done
+
+install-data-hook: install-man-links
+install-man-links:
+	@$(MKDIR_P) "$(DESTDIR)$(man3dir)"
+	@dir="$(DESTDIR)$(man3dir)"; \
+	link() { echo ".so man3/$$2" >"$$dir/$$1"; }; \
+	$(man_links)
+
+uninstall-hook: uninstall-man-links
+uninstall-man-links:
+	@dir="$(DESTDIR)$(man3dir)"; \
+	link() { rm -f "$$dir/$$1"; }; \
+	$(man_links)
+
+.PHONY: install-man-links uninstall-man-links
