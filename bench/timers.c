@@ -87,6 +87,7 @@ static void measure(gn_loop *l, bench *b, what w, const char *name)
         for (unsigned i = 0; i < b->count; i++) {
             delay[i] = next_random(b) % SPREAD_NS + SECOND;
             if (w == SET) {
+                one(l, b, SET, i, SECOND); /* its page is there from now on */
                 one(l, b, CANCEL, i, 0);
             } else {
                 one(l, b, SET, i, next_random(b) % SPREAD_NS + SECOND);

@@ -65,6 +65,7 @@ static void measure(what w, const char *name)
         for (unsigned i = 0; i < count; i++) {
             delay[i] = next_random() % SPREAD_MS + 1000;
             if (w == SET) {
+                one(SET, i, 1000);
                 one(CANCEL, i, 0);
             } else {
                 one(SET, i, next_random() % SPREAD_MS + 1000);
