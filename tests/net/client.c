@@ -924,6 +924,7 @@ static void self_done(gn_handle h, int status, void *arg)
     nt_note(NT_A, h, status);
 }
 
+/* D11: dialling on the loop that one is on must not wait for that loop. */
 START_TEST(dial_inside_callbacks)
 {
     static const gn_handler h = { .on_open = self_open,

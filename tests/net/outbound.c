@@ -234,6 +234,7 @@ static void read_slowly(tc *c, uint64_t pos, uint64_t n)
     }
 }
 
+/* D4 among them: a file much larger than the system's buffer leaves whole, without a flush. */
 START_TEST(all_kinds_in_order)
 {
     static feed f;

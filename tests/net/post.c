@@ -206,6 +206,7 @@ END_TEST
 
 /* ---------------------------------------------------------------- limit and memory */
 
+/* D13: what waits for a loop is bounded... */
 START_TEST(waiting_bytes_have_a_limit)
 {
     gn_options o = nt_options(1);

@@ -614,6 +614,7 @@ static void note_done(gn_handle h, int status, void *arg)
     nt_note(NT_DONE, h, status);
 }
 
+/* D13: ... and what is unsent... */
 START_TEST(outbound_max_is_all_or_nothing)
 {
     static const gn_handler h = { .on_open = nt_on_open, .on_traffic = fill_up, .on_close = nt_on_close };
@@ -739,8 +740,8 @@ static void take_it(gn_handle h, int status, void *arg)
     }
 }
 
-/* A server that does not consume: reading pauses at inbound_max; consuming outside of on_traffic
- * resumes it. */
+/* D13: ... and unread.  A server that does not consume: reading pauses at inbound_max; consuming
+ * outside of on_traffic resumes it. */
 START_TEST(inbound_max_pauses_and_resumes)
 {
     static const gn_handler h = { .on_open = plan_open, .on_traffic = leave_it, .on_close = nt_on_close };
