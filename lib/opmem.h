@@ -23,7 +23,7 @@
 #define GNI_OP_CLASSES 9u
 #define GNI_OP_LEAST ((size_t)64)
 
-/* What a stripe keeps at most: 8,192 operations with little data that are under way at once, by one thread. */
+/* What a stripe keeps at most: 8,192 operations with little data, under way at once and by one thread. */
 #define GNI_OP_KEPT (2 * GNI_OP_LEAST * 8192)
 
 typedef struct gni_block {

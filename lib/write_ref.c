@@ -55,9 +55,10 @@ static int ask_queue(gni_ask *o, int status, const gn_iov *iov, unsigned count, 
 static void write_ref_run(gni_task *t, int status)
 {
     gni_ask *o = (gni_ask *)(void *)t;
+    const gn_iov *iov = (const gn_iov *)(const void *)o->data;
+    unsigned count = (unsigned)(gni_ask_len(o) / sizeof(gn_iov));
     int rc;
-    if (!ask_queue(o, status, (const gn_iov *)(const void *)o->data, (unsigned)(gni_ask_len(o) / sizeof(gn_iov)),
-                   o->done, o->arg, &rc)) {
+    if (!ask_queue(o, status, iov, count, o->done, o->arg, &rc)) {
         return;
     }
     if (rc == GN_OK) {
