@@ -383,7 +383,6 @@ static int turn(gn_loop *l)
     if (l->segs.finished != NULL) {
         gni_out_finish(l);
     }
-    gni_count(&l->stats.turns, 1);
     stop_check(l);
     if (l->watched) {
         gni_busy_end(&l->busy);
