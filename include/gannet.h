@@ -689,7 +689,10 @@ GN_API int gn_conn_recv_descriptor(gn_conn *c, gn_descriptor *out);
  * on_traffic, and without reading more than `to` can send.  Both are of one loop, else GN_EINVAL.  The
  * end of from's stream becomes the end of to's (both ways piped: as two half-closes); when one of them
  * closes for another reason, the other closes after what it still has to send, with the same reason.
- * Until gn_conn_unpipe(from). GN_EBUSY if from is piped already. */
+ * Each way flows by itself: what waits to be sent to `from` does not keep it from being read.  Until
+ * gn_conn_unpipe(from), also in the on_close of `to`: then what was not passed on is from's to read, and on_eof
+ * follows if its end has come meanwhile.  GN_EBUSY if from is piped already, or something into to;
+ * GN_EPIPE after gn_conn_shutdown_write(to); GN_ECLOSED, GN_ENOMEM. */
 GN_API int gn_conn_pipe(gn_conn *from, gn_conn *to);
 GN_API int gn_conn_unpipe(gn_conn *from);
 

@@ -313,8 +313,10 @@ static int reading_rests(const gn_conn *c)
     if ((c->flags & GNI_F_HUNG) != 0) { /* what there is must be read, to see its end */
         return 0;
     }
-    return (c->flags & GNI_F_HIGH) != 0 || c->inbound.len >= inbound_max(c) ||
-           ((c->flags & GNI_F_PIPED) != 0 && !gni_pipe_has_room(c)) ||
+    /* Who is piped answers nobody: if its own way out were to stop it, two full directions would hold each
+     * other for ever. */
+    int full = (c->flags & GNI_F_PIPED) != 0 ? !gni_pipe_has_room(c) : (c->flags & GNI_F_HIGH) != 0;
+    return full || c->inbound.len >= inbound_max(c) ||
            ((c->flags & GNI_F_HELD) != 0 && c->loop->strained);
 }
 
@@ -357,6 +359,9 @@ static void marks_update(gn_conn *c)
         if (h->on_writable != NULL && c->state == GNI_CONN_OPEN) {
             tell(c, h->on_writable);
         }
+    }
+    if ((c->flags & GNI_F_SINK) != 0 && c->more->pipe_full != 0 && out <= c->more->pipe_full / 2) {
+        gni_pipe_writable(c);
     }
     if (!gni_segq_empty(&c->u.out)) {
         c->flags |= GNI_F_QUEUED;
@@ -405,6 +410,12 @@ static void settle_datagrams(gn_conn *c)
     }
 }
 
+/* An on_traffic without new bytes can be called; else it waits for a resume, or for nothing. */
+static int traffic_due(const gn_conn *c)
+{
+    return (c->flags & (GNI_F_AGAIN | GNI_F_REST)) == GNI_F_AGAIN && gni_conn_usable(c);
+}
+
 static void settle(gn_conn *c)
 {
     if (c->state != GNI_CONN_OPEN && c->state != GNI_CONN_CLOSING) {
@@ -430,7 +441,7 @@ static void settle(gn_conn *c)
     marks_update(c);
     gni_budget_update(c);
     interest_update(c);
-    if ((c->flags & GNI_F_AGAIN) != 0) {
+    if (traffic_due(c)) {
         gni_conn_mark_dirty(c);
     }
     if (c->state == GNI_CONN_CLOSING && c->timer.fn != NULL) {
@@ -464,15 +475,16 @@ void gni_conn_mark_dirty(gn_conn *c)
     l->dirty_tail = &c->dirty_next;
 }
 
+static void traffic_again(gn_conn *c);
+
 void gni_conn_clean(gn_conn *c)
 {
     c->flags &= ~(uint32_t)GNI_F_DIRTY;
     if (c->state == GNI_CONN_DEAD) {
         conn_release(c);
     } else {
-        if ((c->flags & (GNI_F_AGAIN | GNI_F_REST)) == GNI_F_AGAIN && gni_conn_usable(c)) {
-            c->flags &= ~(uint32_t)GNI_F_AGAIN;
-            traffic(c, NULL, 0);
+        if (traffic_due(c)) {
+            traffic_again(c);
         }
         gni_conn_settle(c);
     }
@@ -566,6 +578,19 @@ static void conn_eof(gn_conn *c)
         gni_conn_request_close(c, GN_EOF, options_of(c)->close_timeout_ns);
     } else {
         gni_conn_action(c, action);
+    }
+}
+
+/* What is owed after a resume, and what a pipe has left behind. */
+static void traffic_again(gn_conn *c)
+{
+    c->flags &= ~(uint32_t)GNI_F_AGAIN;
+    if (c->inbound.len > 0 || (c->flags & GNI_F_PIPED) != 0) {
+        traffic(c, NULL, 0);
+    }
+    if ((c->flags & (GNI_F_END | GNI_F_PIPED)) == GNI_F_END && gni_conn_usable(c)) {
+        c->flags &= ~(uint32_t)GNI_F_END;
+        conn_eof(c);
     }
 }
 

@@ -48,7 +48,8 @@ enum {
     GNI_F_LIMITED = 524288, /* has an outbound_max of its own */
     GNI_F_HELD = 1048576, /* counts in the budgets: held is not 0 */
     GNI_F_SINK = 2097152, /* the input of another connection comes here */
-    GNI_F_CATCHING = 4194304 /* see migrate.c */
+    GNI_F_CATCHING = 4194304, /* see migrate.c */
+    GNI_F_END = 8388608   /* its end came while it was piped: on_eof is owed when it no longer is */
 };
 
 /*
@@ -104,6 +105,7 @@ typedef struct gni_more {
     uint64_t write_at;    /* write deadline, 0: none */
     gn_conn *pipe_to;     /* where its input goes */
     gn_conn *pipe_from;   /* whose input comes here */
+    size_t pipe_full;     /* what was unsent when no more of that was taken; 0: it is taken */
     intptr_t *descriptors;/* received and not yet taken, GN_DESCRIPTORS_MAX of room */
     unsigned descriptor_first, descriptor_count;
     struct gni_trail *trail; /* where it has been, see migrate.c */

@@ -5,13 +5,25 @@
 #include "loop.h"
 #include "outbound.h"
 
+/* It takes no more, though it may be below its marks.  Half of what is queued must leave before the next try,
+ * so each try follows progress; with nothing queued it always takes something. */
+static void full(gn_conn *to)
+{
+    to->more->pipe_full = to->u.out.bytes;
+    to->flags |= GNI_F_QUEUED;
+}
+
 /* As much as `to` takes now.  The bytes are lent to it as if they had come to its own callback, so that
  * what leaves at once is not copied. */
 static size_t forward(gn_conn *to, const void *p, size_t n)
 {
     size_t room = gni_conn_outbound_max(to);
     room = to->u.out.bytes < room ? room - to->u.out.bytes : 0;
-    if ((to->flags & GNI_F_HIGH) != 0 || room == 0) {
+    if ((to->flags & GNI_F_HIGH) != 0) {
+        return 0;
+    }
+    if (room == 0) {
+        full(to);
         return 0;
     }
     n = n < room ? n : room;
@@ -22,8 +34,8 @@ static size_t forward(gn_conn *to, const void *p, size_t n)
     if (rc == GN_OK && to->u.out.bytes > gni_conn_high(to)) {
         to->flags |= GNI_F_HIGH; /* now, since the reader asks before it settles */
     }
-    if (rc == GN_ELIMIT) { /* a budget, and something is queued: go on when that has left */
-        to->flags |= GNI_F_HIGH;
+    if (rc == GN_ELIMIT) { /* a budget, and something is queued */
+        full(to);
         n = 0;
     } else if (rc != GN_OK) {
         gni_conn_fail(to, rc, 0);
@@ -42,29 +54,33 @@ static void pass_end(gn_conn *from)
     }
 }
 
+static void keep(gn_conn *from, const void *data, size_t n)
+{
+    int rc = n > 0 ? gni_ring_write(&from->inbound, data, n) : GN_OK;
+    if (rc != GN_OK) {
+        gni_conn_fail(from, rc, 0);
+    }
+}
+
 void gni_pipe_input(gn_conn *from, const void *data, size_t n)
 {
     gn_conn *to = from->more->pipe_to;
-    if (!gni_conn_usable(to)) {
-        return; /* it ends, and with it this one */
+    if (!gni_conn_usable(to)) { /* it ends, and with it this one, unless the user parts them first */
+        keep(from, data, n);
+        return;
     }
-    if ((to->flags & GNI_F_SHUT) != 0) {
+    if ((to->flags & GNI_F_SHUT) != 0 && (data != NULL || from->inbound.len > 0)) {
         gni_conn_request_close(from, GN_EPIPE, from->loop->engine->options.close_timeout_ns);
         return;
     }
     if (data != NULL) {
         size_t gone = forward(to, data, n);
-        if (gone < n) {
-            int rc = gni_ring_write(&from->inbound, (const unsigned char *)data + gone, n - gone);
-            if (rc != GN_OK) {
-                gni_conn_fail(from, rc, 0);
-            }
-        }
+        keep(from, (const unsigned char *)data + gone, n - gone);
     } else if (from->inbound.len > 0) {
         const void *p = gni_ring_linear(&from->inbound);
         gni_ring_discard(&from->inbound, forward(to, p, from->inbound.len));
     }
-    if (from->inbound.len > 0 && (to->flags & GNI_F_HIGH) == 0) {
+    if (from->inbound.len > 0 && (to->flags & GNI_F_HIGH) == 0 && to->more->pipe_full == 0) {
         from->flags |= GNI_F_AGAIN; /* the rest in the next turn */
     }
     pass_end(from);
@@ -72,18 +88,20 @@ void gni_pipe_input(gn_conn *from, const void *data, size_t n)
 
 void gni_pipe_eof(gn_conn *from)
 {
+    from->flags |= GNI_F_END;
     pass_end(from);
 }
 
 int gni_pipe_has_room(const gn_conn *from)
 {
     const gn_conn *to = from->more->pipe_to;
-    return from->inbound.len == 0 && (to->flags & GNI_F_HIGH) == 0;
+    return from->inbound.len == 0 && (to->flags & GNI_F_HIGH) == 0 && gni_conn_usable(to);
 }
 
 void gni_pipe_writable(gn_conn *c)
 {
     gn_conn *from = c->more->pipe_from;
+    c->more->pipe_full = 0;
     from->flags |= GNI_F_AGAIN;
     gni_conn_mark_dirty(from);
 }
@@ -93,18 +111,23 @@ static void unlink_pair(gn_conn *from, gn_conn *to)
     from->more->pipe_to = NULL;
     from->flags &= ~(uint32_t)GNI_F_PIPED;
     to->more->pipe_from = NULL;
+    to->more->pipe_full = 0;
     to->flags &= ~(uint32_t)GNI_F_SINK;
 }
 
-/* What was read and not yet passed on is the last that `to` sends. */
+/* What was read and not yet passed on is the last that `to` sends.  No limit is asked: it only goes from one
+ * buffer to another, and without it `to` would end as if it had sent all. */
 static void pass_rest(gn_conn *from, gn_conn *to)
 {
-    gn_iov rest;
-    rest.len = from->inbound.len;
-    rest.base = rest.len > 0 ? gni_ring_linear(&from->inbound) : NULL;
-    if (rest.len > 0 && gni_conn_usable(to) && (to->flags & GNI_F_SHUT) == 0) {
-        (void)gni_out_write(to, &rest, 1);
+    size_t n = from->inbound.len;
+    if (n == 0 || !gni_conn_usable(to) || (to->flags & GNI_F_SHUT) != 0) {
+        return;
     }
+    int rc = gni_segq_append(&to->u.out, &to->loop->segs, gni_ring_linear(&from->inbound), n);
+    if (rc != GN_OK) {
+        gni_conn_fail(to, rc, 0);
+    }
+    gni_conn_mark_dirty(to);
 }
 
 void gni_pipe_end(gn_conn *c, int reason)
@@ -159,7 +182,9 @@ int gn_conn_unpipe(gn_conn *from)
         return GN_EINVAL;
     }
     unlink_pair(from, from->more->pipe_to);
-    from->flags |= GNI_F_AGAIN;
+    if (from->inbound.len > 0 || (from->flags & GNI_F_END) != 0) {
+        from->flags |= GNI_F_AGAIN;
+    }
     gni_conn_mark_dirty(from);
     return GN_OK;
 }

@@ -24,6 +24,7 @@ net_programs = \
 	%D%/pool_race \
 	%D%/post \
 	%D%/regress \
+	%D%/regress_conn \
 	%D%/signals \
 	%D%/stall \
 	%D%/stream \
@@ -112,6 +113,9 @@ EXTRA_DIST += %D%/activation
 %C%_regress_SOURCES = %D%/regress.c $(net_harness)
 %C%_regress_CFLAGS = $(net_cflags)
 %C%_regress_LDADD = $(net_libs)
+%C%_regress_conn_SOURCES = %D%/regress_conn.c $(net_harness)
+%C%_regress_conn_CFLAGS = $(net_cflags)
+%C%_regress_conn_LDADD = $(net_libs)
 %C%_signals_SOURCES = %D%/signals.c $(net_harness)
 %C%_signals_CFLAGS = $(net_cflags)
 %C%_signals_LDADD = $(net_libs)
