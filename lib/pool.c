@@ -86,6 +86,10 @@ static void pool_free(gn_pool *p)
 {
     gni_worker *w;
 
+    /* The task of a caller may have been done, and told somebody to end the pool, before its worker, or
+     * one too many, is signalled. */
+    while (gnp_load32(&p->wakers) != 0)
+        gnp_thread_yield();
     while ((w = p->all) != NULL) {
         p->all = w->all_next;
         gnp_cond_destroy(&w->cond);
@@ -102,7 +106,7 @@ static void pool_free(gn_pool *p)
 
 static int pool_prealloc(gn_pool *p)
 {
-    int rc;
+    int rc, why;
 
     if (p->queue_max > SIZE_MAX / 2)
         return GN_ENOMEM;
@@ -110,7 +114,9 @@ static int pool_prealloc(gn_pool *p)
     gnp_mutex_lock(&p->lock);
     while (rc == GN_OK && p->workers < p->capacity)
         rc = gni_worker_start(p);
+    why = gni_pool_untold(p);
     gnp_mutex_unlock(&p->lock);
+    gni_pool_tell(p, why);
     return rc;
 }
 
@@ -264,7 +270,7 @@ static int wait_for_room(gn_pool *p, int with_op, int how, uint64_t timeout_ns)
 int gni_pool_put(gn_pool *p, gni_pooltask t, gn_op *op, int how, uint64_t timeout_ns)
 {
     gni_worker *wake = NULL;
-    int rc;
+    int rc, why;
 
     if (t.fn == NULL)
         return GN_EINVAL;
@@ -283,9 +289,17 @@ int gni_pool_put(gn_pool *p, gni_pooltask t, gn_op *op, int how, uint64_t timeou
     } else if ((how & GNI_POOL_UNCOUNTED) == 0) {
         p->refused++;
     }
+    why = gni_pool_untold(p);
+    if (wake != NULL || why != GN_OK) {
+        gnp_add32(&p->wakers, 1);
+        gnp_mutex_unlock(&p->lock);
+        if (wake != NULL)
+            gnp_cond_signal(&wake->cond);
+        gni_pool_tell(p, why);
+        gnp_sub32(&p->wakers, 1);
+        return rc;
+    }
     gnp_mutex_unlock(&p->lock);
-    if (wake != NULL)
-        gnp_cond_signal(&wake->cond);
     return rc;
 }
 
@@ -447,7 +461,7 @@ int gn_pool_release_wait(gn_pool *p, uint64_t timeout_ns)
 
 int gn_pool_reboot(gn_pool *p)
 {
-    int rc = GN_EBUSY;
+    int rc = GN_EBUSY, why;
 
     if (!gni_pool_valid(p))
         return GN_EINVAL;
@@ -461,7 +475,9 @@ int gn_pool_reboot(gn_pool *p)
     }
     while (rc == GN_OK && p->prealloc && p->workers < p->capacity && gni_worker_start(p) == GN_OK)
         continue;
+    why = gni_pool_untold(p);
     gnp_mutex_unlock(&p->lock);
+    gni_pool_tell(p, why);
     return rc;
 }
 
@@ -469,7 +485,7 @@ int gn_pool_reboot(gn_pool *p)
 
 int gn_pool_resize(gn_pool *p, unsigned capacity)
 {
-    int rc = GN_OK;
+    int rc = GN_OK, why;
 
     if (!gni_pool_valid(p))
         return GN_EINVAL;
@@ -487,7 +503,9 @@ int gn_pool_resize(gn_pool *p, unsigned capacity)
             continue;
         gni_pool_rouse(p, p->blocked);
     }
+    why = gni_pool_untold(p);
     gnp_mutex_unlock(&p->lock);
+    gni_pool_tell(p, why);
     return rc;
 }
 

@@ -69,6 +69,7 @@ struct gn_pool {
     gni_worker *idle, *idle_last; /* the last to sleep first */
     uint64_t submitted;
     gnp_atomic64 load; /* tasks here, about: for the balancing of a multipool */
+    gnp_atomic32 wakers; /* callers between the lock and their last look at the pool: its memory waits for them */
 
     gni_worker *holders, *holders_last; /* the last to take a batch first */
     const gni_worker *seen; /* holders_last when a task was last taken, and its range */
@@ -79,6 +80,7 @@ struct gn_pool {
     unsigned canceling; /* threads that call cancelled tasks */
     unsigned epoch;     /* how often it was opened again */
     uint64_t retry_at;  /* no thread could be started; not before this again */
+    int untold;         /* ... why, until gni_pool_tell; or GN_OK */
     uint64_t canceled, refused;
 };
 
@@ -98,7 +100,18 @@ enum { GNI_POOL_BLOCK = 1, GNI_POOL_UNCOUNTED = 2 /* a refusal is no refusal yet
 int gni_pool_put(gn_pool *p, gni_pooltask t, gn_op *op, int how, uint64_t timeout_ns);
 int gni_pool_valid(const gn_pool *p);
 
+/* After the lock: the log's sink may be the user's, and may use the pool. */
+void gni_pool_tell(gn_pool *p, int why);
+
 /* All of these want the lock. */
+
+/* What is to be told when it was given back. */
+static inline int gni_pool_untold(gn_pool *p)
+{
+    int why = p->untold;
+    p->untold = GN_OK;
+    return why;
+}
 
 /* Starts one.  GN_ENOMEM, GN_EAGAIN. */
 int gni_worker_start(gn_pool *p);

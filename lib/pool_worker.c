@@ -396,6 +396,12 @@ static gni_worker *worker_get(gn_pool *p)
     return w;
 }
 
+void gni_pool_tell(gn_pool *p, int why)
+{
+    if (why != GN_OK)
+        gni_log(GN_LOG_WARN, "pool %s: no more threads: %s", p->name, gn_strerror(why));
+}
+
 /* With the lock held, so that nobody builds on a thread that then does not start. */
 int gni_worker_start(gn_pool *p)
 {
@@ -412,7 +418,7 @@ int gni_worker_start(gn_pool *p)
         w->next = p->spare;
         p->spare = w;
         if (p->retry_at == 0)
-            gni_log(GN_LOG_WARN, "pool %s: no thread beyond %u: %s", p->name, p->workers, gn_strerror(rc));
+            p->untold = rc;
         p->retry_at = gnp_now() + RETRY_NS;
         return rc == GNP_ENOMEM ? GN_ENOMEM : GN_EAGAIN;
     }

@@ -206,6 +206,46 @@ START_TEST(releases_and_reboots)
 }
 END_TEST
 
+static gnp_atomic_ptr doomed;
+
+static void doom(int status, void *arg)
+{
+    (void)status;
+    gnp_store_ptr(&doomed, arg);
+}
+
+/* Whose task has told another thread that the pool may go: it is still on its way out of the submit. */
+static void submit_last(void *arg)
+{
+    NT_EXPECT_INT(gn_pool_submit(arg, doom, arg), GN_OK);
+}
+
+/* For a checker of races, which finds what is read too late also when nothing comes of it. */
+START_TEST(destroyed_by_its_last_task)
+{
+    for (unsigned i = 0; i < nt_scaled(300, 30); i++) {
+        gn_pool_options o;
+        gnp_thread t;
+        gn_pool *p;
+        record r;
+
+        memset(&r, 0, sizeof r);
+        gn_pool_options_init(&o);
+        o.capacity = 2;
+        o.prealloc = _i; /* then workers sleep, and are signalled */
+        ck_assert_int_eq(gn_pool_create(&p, &o), GN_OK);
+        ck_assert_int_eq(gn_pool_submit(p, task, &r), GN_OK);
+        NT_UNTIL(gnp_load32(&r.ran) == 1);
+        gnp_store_ptr(&doomed, NULL);
+        ck_assert_int_eq(gnp_thread_start(&t, submit_last, p, "last"), GNP_OK);
+        while (gnp_load_ptr(&doomed) == NULL)
+            gnp_thread_yield();
+        ck_assert_int_eq(gn_pool_destroy(p), GN_OK);
+        gnp_thread_join(&t);
+    }
+}
+END_TEST
+
 /* ------------------------------------------------------------------ memory */
 
 static gnp_atomic32 works, dones;
@@ -293,6 +333,19 @@ START_TEST(each_allocation_may_fail)
 }
 END_TEST
 
+/* A sink may use the very pool that logs. */
+static gnp_atomic32 told;
+
+static void sink(gn_log_level level, const char *line, void *user)
+{
+    gn_pool_stats s;
+    (void)line;
+    s.size = sizeof s;
+    NT_EXPECT_INT(level, GN_LOG_WARN);
+    NT_EXPECT_INT(gn_pool_get_stats(*(gn_pool **)user, &s), GN_OK);
+    gnp_add32(&told, 1);
+}
+
 /* No thread to be had: with none the caller hears of it, with one its task waits for that. */
 START_TEST(threads_that_do_not_start)
 {
@@ -304,7 +357,8 @@ START_TEST(threads_that_do_not_start)
     unsigned ok = 0;
 
     memset(r, 0, sizeof r);
-    gn_log_set_level(GN_LOG_OFF);
+    gn_log_set_sink(sink, &p);
+    gnp_store32(&told, 0);
     ck_assert_int_eq(gn_set_allocator(&hooks), GN_OK);
     gn_pool_options_init(&o);
     ck_assert_int_eq(gn_pool_create(&p, &o), GN_OK);
@@ -312,6 +366,9 @@ START_TEST(threads_that_do_not_start)
     gnp_store64(&heap.fail_at, gnp_load64(&heap.calls) + 2); /* the ring is had, no worker */
     ck_assert_int_eq(gn_pool_submit(p, task, &r[0]), GN_ENOMEM);
     ck_assert_int_eq(gn_pool_try_submit(p, task, &r[0]), GN_ENOMEM);
+    gnp_store64(&heap.fail_at, gnp_load64(&heap.calls) + 2); /* the worker is had, no thread */
+    ck_assert_int_eq(gn_pool_submit(p, task, &r[0]), GN_ENOMEM);
+    ck_assert_uint_eq(gnp_load32(&told), 1);
     gnp_store64(&heap.fail_at, 0);
     ck_assert_int_eq(gn_pool_submit(p, task, &r[0]), GN_OK);
     gnp_store64(&heap.fail_at, gnp_load64(&heap.calls) + 1);
@@ -334,6 +391,7 @@ int main(void)
     tcase_add_loop_test(t, producers_and_resizes, 0, 6);
     tcase_add_loop_test(t, multipool_producers, 0, 2);
     tcase_add_loop_test(t, releases_and_reboots, 0, 2);
+    tcase_add_loop_test(t, destroyed_by_its_last_task, 0, 2);
     t = nt_case(s, "memory", 60);
     tcase_add_loop_test(t, each_allocation_may_fail, 1, 4);
     tcase_add_test(t, threads_that_do_not_start);
