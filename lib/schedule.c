@@ -63,6 +63,9 @@ static uint64_t time_after(uint64_t delay_ns)
 int gn_schedule(gn_handle h, uint64_t delay_ns, gn_done fn, void *arg, gn_op *op)
 {
     gni_ask *o;
+    if (op != NULL) {
+        *op = GN_OP_NONE;
+    }
     if (fn == NULL) {
         return GN_EINVAL;
     }

@@ -34,8 +34,8 @@ static void add(gn_stats *to, const gn_loop *l)
     to->bytes_posted += gnp_load64_relaxed(&l->box->posted);
 }
 
-/* Loops first .. last; before the start there are none, and all is zero. */
-static int tell(const gn_engine *e, unsigned first, unsigned last, gn_stats *out)
+/* One loop, or all from first on; before the start there are none, and all is zero. */
+static int tell(const gn_engine *e, unsigned first, int one, gn_stats *out)
 {
     if (out == NULL || out->size < sizeof out->size) {
         return GN_EINVAL;
@@ -43,9 +43,7 @@ static int tell(const gn_engine *e, unsigned first, unsigned last, gn_stats *out
     size_t size = out->size;
     gn_stats all;
     memset(&all, 0, sizeof all);
-    if (gnp_load32(&e->loops_shown) == 0) {
-        last = first;
-    }
+    unsigned last = gnp_load32(&e->loops_shown) == 0 ? first : one ? first + 1 : e->loops_made;
     for (unsigned i = first; i < last; i++) {
         add(&all, e->loops[i]);
     }
@@ -59,11 +57,11 @@ int gn_engine_loop_stats(const gn_engine *e, unsigned i, gn_stats *out)
     if (!gni_engine_valid(e) || i >= e->nloops) {
         return GN_EINVAL;
     }
-    return tell(e, i, i + 1, out);
+    return tell(e, i, 1, out);
 }
 
 /* With the loop that only accepts, if there is one. */
 int gn_engine_stats(const gn_engine *e, gn_stats *out)
 {
-    return gni_engine_valid(e) ? tell(e, 0, e->loops_made, out) : GN_EINVAL;
+    return gni_engine_valid(e) ? tell(e, 0, 0, out) : GN_EINVAL;
 }

@@ -255,6 +255,75 @@ START_TEST(devices_and_groups)
 }
 END_TEST
 
+/* A socket of one interface is not to be reached by another: the loopback serves itself only. */
+START_TEST(one_device)
+{
+    static const char *const names[] = { "lo", "lo0", "eth0", "ens3", "en0" };
+    tc_net *net = tc_net_open();
+    gn_options o = nt_options(1);
+    gn_engine *e;
+    gn_listen_options lo;
+    unsigned loopback = gn_interface_index("127.0.0.1");
+    int rc, status;
+    tc *c;
+    gn_listen_options_init(&lo);
+    lo.device = names[_i];
+    e = make(&echo_handler, NULL, &o);
+    rc = gn_engine_listen_with(e, "tcp4://0.0.0.0:0", &lo);
+    if (gn_interface_index(names[_i]) == 0) {
+        ck_assert_msg(rc == GN_ENOENT || rc == GN_EACCES || rc == GN_ENOTSUP, "%s", gn_strerror(rc));
+    } else if (rc != GN_EACCES && rc != GN_ENOTSUP) {
+        char url[64];
+        gn_addr a;
+        ck_assert_int_eq(rc, GN_OK);
+        ck_assert_int_eq(gn_engine_addr(e, 0, &a), GN_OK);
+        snprintf(url, sizeof(url), "tcp://127.0.0.1:%u", gn_addr_port(&a));
+        ck_assert_int_eq(gn_engine_start(e), GN_OK);
+        status = tc_try_connect(net, url, &c);
+        ck_assert_int_eq(status, gn_interface_index(names[_i]) == loopback ? GNP_OK : GNP_ECONNREFUSED);
+        if (status == GNP_OK) {
+            ck_assert_int_eq(tc_send_text(c, "echo"), GNP_OK);
+            ck_assert_int_eq(tc_recv_text(c, "echo"), GNP_OK);
+            tc_close(c);
+        }
+        nt_stop(e, NT_SECOND);
+        e = NULL;
+    }
+    ck_assert_int_eq(gn_engine_destroy(e), GN_OK);
+    tc_net_close(net);
+}
+END_TEST
+
+/* An address of one zone: the loopback's own, by name and number, and zones that are none. */
+START_TEST(zones)
+{
+    gn_options o = nt_options(2);
+    gn_engine *e = make(&echo_handler, NULL, &o);
+    char url[64];
+    int rc;
+    ck_assert_int_eq(gn_engine_listen(e, "tcp://[fe80::1%no-such-device]:0"), GN_EADDR);
+    ck_assert_int_eq(gn_engine_listen(e, "tcp://[fe80::1%]:0"), GN_EADDR);
+    ck_assert_int_eq(gn_engine_listen(e, "tcp://[fe80::1%0]:0"), GN_EADDR);
+    ck_assert_int_eq(gn_engine_listen(e, "tcp://[fe80::1%4294967297]:0"), GN_EADDR);
+    if (gnp_has_ipv6() && gn_interface_index("127.0.0.1") != 0) {
+        tc_net *net = tc_net_open();
+        snprintf(url, sizeof(url), "tcp://[fe80::77%%%u]:0", gn_interface_index("127.0.0.1"));
+        rc = gn_engine_listen(e, url); /* a link-local address that nobody has */
+        ck_assert_msg(rc == GN_EADDRNOTAVAIL || rc == GN_EINVAL, "%s: %s", url, gn_strerror(rc));
+        snprintf(url, sizeof(url), "tcp://[::1%%%u]:0", gn_interface_index("127.0.0.1"));
+        rc = gn_engine_listen(e, url);
+        if (rc == GN_OK) { /* which this system takes for what it is */
+            ck_assert_int_eq(gn_engine_start(e), GN_OK);
+            one_echo(net, nt_url(e, 0));
+            nt_stop(e, NT_SECOND);
+            e = NULL;
+        }
+        tc_net_close(net);
+    }
+    ck_assert_int_eq(gn_engine_destroy(e), GN_OK);
+}
+END_TEST
+
 static unsigned heard; /* by group_traffic */
 
 static gn_action group_traffic(gn_conn *c, void *user)
@@ -441,6 +510,11 @@ static gn_action look_at_socket(gn_conn *c, void *user)
     NT_EXPECT_INT(gn_conn_set_opt(NULL, GN_OPT_NODELAY, 1), GN_EINVAL);
     rc = gn_conn_peer_cred(c, &cred);
     NT_EXPECT(rc == GN_ENOTSUP || (unix_stream && rc == GN_OK && (cred.uid >= 0 || cred.uid == -1)));
+    if (rc == GN_OK) { /* both ends are this process, whose child the shell is */
+        NT_EXPECT(cred.pid == -1 || nt_shell("test $PPID -eq %lld", (long long)cred.pid) == 0);
+        NT_EXPECT(cred.uid == -1 || nt_shell("test $(id -u) -eq %lld", (long long)cred.uid) == 0);
+        NT_EXPECT(cred.gid == -1 || nt_shell("test $(id -g) -eq %lld", (long long)cred.gid) == 0);
+    }
     NT_EXPECT_INT(gn_conn_peer_cred(c, NULL), GN_EINVAL);
     NT_EXPECT_INT(gn_conn_dup(c, &dup_of_conn), GN_OK);
     NT_EXPECT(dup_of_conn >= 0 && dup_of_conn != gn_conn_descriptor(c));
@@ -460,6 +534,48 @@ static gn_action closed_socket(gn_conn *c, int reason, void *user)
     return GN_NONE;
 }
 
+static gn_action note_descriptors(gn_conn *c, void *user)
+{
+    gn_descriptor d = -1;
+    (void)user;
+    gn_conn_discard(c, gn_conn_inbound(c));
+    while (gn_conn_recv_descriptor(c, &d) == GN_OK) {
+        NT_EXPECT(d >= 0);
+        gnp_descriptor_close(d);
+        nt_note(NT_A, 0, 0);
+    }
+    nt_note(NT_TRAFFIC, 0, 0);
+    return GN_NONE;
+}
+
+/* What is asked of the listener each connection has, on whatever loop; and without it none. */
+START_TEST(listener_that_passes_descriptors)
+{
+    static const gn_handler h = { .on_traffic = note_descriptors };
+    gn_opt_value pass = { GN_OPT_PASS_DESCRIPTORS, _i };
+    gn_options o = nt_options(2);
+    gn_engine *e = make(&h, NULL, &o);
+    gn_listen_options lo;
+    tc_net *net = tc_net_open();
+    gn_listen_options_init(&lo);
+    lo.opts = &pass;
+    lo.opt_count = 1;
+    ck_assert_int_eq(gn_engine_listen_with(e, "tcp://127.0.0.1:0", &lo), GN_ENOTSUP);
+    ck_assert_int_eq(gn_engine_listen_with(e, nt_unix_url(), &lo), GN_OK);
+    ck_assert_int_eq(gn_engine_start(e), GN_OK);
+    for (unsigned i = 1; i <= 4; i++) {
+        tc *c = tc_connect(net, nt_url(e, 0));
+        size_t sent;
+        ck_assert_int_eq(gnp_send_descriptor(net->poller, &c->sock, c->sock.os, "x", 1, &sent), GNP_OK);
+        nt_await(NT_TRAFFIC, i);
+        ck_assert_uint_eq(nt_count(NT_A), _i ? i : 0);
+        tc_close(c);
+    }
+    nt_stop(e, NT_SECOND);
+    tc_net_close(net);
+}
+END_TEST
+
 START_TEST(the_socket_of_a_connection)
 {
     static const gn_handler h = { .on_traffic = look_at_socket, .on_close = closed_socket };
@@ -475,6 +591,12 @@ START_TEST(the_socket_of_a_connection)
     /* A connection is nothing to listen on, and stays ours; nor is what is no socket. */
     ck_assert_int_eq(gn_engine_listen_descriptor(f, dup_of_conn, NULL), GN_EINVAL);
     ck_assert_int_eq(gn_engine_listen_descriptor(f, -1, NULL), GN_EINVAL);
+    if (sizeof(gn_descriptor) > sizeof(int)) { /* the lower half is one that would do */
+        gn_descriptor d = -1;
+        ck_assert_int_eq(gn_engine_listener_dup(e, 0, &d), GN_OK);
+        ck_assert_int_eq(gn_engine_listen_descriptor(f, d | (gn_descriptor)((uint64_t)1 << 32), NULL), GN_EINVAL);
+        gnp_descriptor_close(d);
+    }
     gnp_descriptor_close(dup_of_conn);
     ck_assert_int_eq(gn_engine_listen_descriptor(f, dup_of_conn, NULL), GN_EINVAL);
     ck_assert_uint_eq(gn_engine_addr_count(f), 0);
@@ -1141,6 +1263,47 @@ static void task(gn_handle h, int status, void *arg)
     nt_note(NT_DONE, 0, status);
 }
 
+/* Who waits for each task before the next one makes a turn of each, and few beside them. */
+START_TEST(turns_are_counted_once)
+{
+    gn_options o = nt_options(1);
+    gn_engine *e = nt_start(&echo_handler, NULL, &o, "tcp://127.0.0.1:0", (char *)NULL);
+    uint64_t before = stats_of(e).turns;
+    for (unsigned i = 1; i <= 100; i++) {
+        ck_assert_int_eq(gn_execute(gn_engine_loop(e, 0), task, NULL), GN_OK);
+        nt_await(NT_DONE, i);
+        gnp_sleep_until(gnp_now() + NT_MS / 3); /* else it may come to the same turn still */
+    }
+    ck_assert_uint_lt(stats_of(e).turns - before, 150);
+    nt_stop(e, NT_SECOND);
+}
+END_TEST
+
+static void look_at_statistics(void *arg)
+{
+    while (stats_of(arg).turns < 3)
+        gnp_thread_yield();
+}
+
+/* Asked for by a thread that knows nothing of the start. */
+START_TEST(statistics_while_it_starts)
+{
+    for (unsigned i = 0; i < 10; i++) {
+        gn_options o = nt_options(4);
+        gn_engine *e = make(&echo_handler, NULL, &o);
+        gnp_thread t;
+        ck_assert_int_eq(gn_engine_listen(e, "tcp://127.0.0.1:0"), GN_OK);
+        ck_assert_int_eq(gnp_thread_start(&t, look_at_statistics, e, "looks"), GNP_OK);
+        ck_assert_int_eq(gn_engine_start(e), GN_OK);
+        ck_assert_int_eq(gn_execute(gn_engine_loop(e, 0), task, NULL), GN_OK);
+        for (unsigned k = 0; k < 4; k++)
+            ck_assert_int_eq(gn_execute(gn_engine_loop(e, k), task, NULL), GN_OK);
+        gnp_thread_join(&t);
+        nt_stop(e, NT_SECOND);
+    }
+}
+END_TEST
+
 START_TEST(tasks_timeouts_and_timers_are_counted)
 {
     gn_options o = nt_options(1);
@@ -1152,7 +1315,7 @@ START_TEST(tasks_timeouts_and_timers_are_counted)
     for (unsigned i = 0; i < 10; i++)
         ck_assert_int_eq(gn_execute(gn_engine_loop(e, 0), task, NULL), GN_OK);
     nt_await(NT_DONE, 10);
-    ck_assert_uint_eq(stats_of(e).tasks, 10);
+    NT_UNTIL(stats_of(e).tasks == 10); /* counted when all of a turn have run */
     ck_assert_uint_eq(stats_of(e).timers, 0);
     for (unsigned i = 0; i < 3; i++)
         c[i] = tc_connect(net, nt_url(e, 0));
@@ -1177,6 +1340,8 @@ int main(void)
     tcase_add_loop_test(t, options_are_inherited, 0, WAY_UNIX);
     tcase_add_loop_test(t, bind_error_comes_first, 0, WAY_UNIX);
     tcase_add_test(t, devices_and_groups);
+    tcase_add_loop_test(t, one_device, 0, 5);
+    tcase_add_test(t, zones);
     tcase_add_test(t, a_group_is_joined_once);
     tcase_add_test(t, abstract_names);
     tcase_add_test(t, unix_paths_have_permissions);
@@ -1184,6 +1349,7 @@ int main(void)
     t = nt_case(s, "sockets", 30);
     tcase_add_loop_test(t, restart_without_a_gap, 0, 4);
     tcase_add_loop_test(t, the_socket_of_a_connection, 0, 2);
+    tcase_add_loop_test(t, listener_that_passes_descriptors, 0, 2);
 
     t = nt_case(s, "limits", 30);
     tcase_add_loop_test(t, who_waits_is_served, 0, 2 * WAYS);
@@ -1208,6 +1374,8 @@ int main(void)
 
     t = nt_case(s, "statistics", 30);
     tcase_add_loop_test(t, statistics_are_exact, 0, WAYS);
+    tcase_add_test(t, turns_are_counted_once);
+    tcase_add_test(t, statistics_while_it_starts);
     tcase_add_test(t, tasks_timeouts_and_timers_are_counted);
     return nt_main(s);
 }

@@ -330,8 +330,12 @@ START_TEST(scheduled_in_time)
     static const unsigned order[5] = { 2, 1, 4, 3, 0 };
     due d[5];
     gn_handle loop = gn_engine_loop(e, 1);
-    ck_assert_int_eq(gn_schedule(loop, 0, NULL, NULL, NULL), GN_EINVAL);
-    ck_assert_int_eq(gn_schedule(GN_HANDLE_NONE, 0, note_due, NULL, NULL), GN_ECLOSED);
+    gn_op op = 1;
+    ck_assert_int_eq(gn_schedule(loop, 0, NULL, NULL, &op), GN_EINVAL);
+    ck_assert_uint_eq(op, GN_OP_NONE);
+    op = 1;
+    ck_assert_int_eq(gn_schedule(GN_HANDLE_NONE, 0, note_due, NULL, &op), GN_ECLOSED);
+    ck_assert_uint_eq(op, GN_OP_NONE);
     for (unsigned i = 0; i < 5; i++) {
         d[i].number = i;
         d[i].at = gnp_now() + ms[i] * NT_MS;
