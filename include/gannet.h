@@ -681,7 +681,8 @@ GN_API int gn_conn_send_file(gn_conn *c, gn_descriptor file, uint64_t offset, ui
 GN_API int gn_conn_send_descriptor(gn_conn *c, gn_descriptor d, const void *data, size_t n);
 
 /* The next descriptor that came by this connection, closed on exec, yours; GN_EAGAIN when there is
- * none.  Wants GN_OPT_PASS_DESCRIPTORS.  At most GN_DESCRIPTORS_MAX wait, more are closed. */
+ * none; GN_EMFILE, once, in the place of those that came when the process could open no more, and are
+ * lost.  Wants GN_OPT_PASS_DESCRIPTORS.  At most GN_DESCRIPTORS_MAX wait, more are closed. */
 GN_API int gn_conn_recv_descriptor(gn_conn *c, gn_descriptor *out);
 #define GN_DESCRIPTORS_MAX 64u
 

@@ -27,7 +27,9 @@ static int keep(gn_conn *c, intptr_t os)
 void gni_descriptors_take(gn_conn *c)
 {
     intptr_t os = -1;
-    while (gnp_recv_descriptor(c->loop->poller, &c->sock, &os) == GNP_OK) {
+    int got;
+    /* -1 keeps the place of those that the process had no room for. */
+    while ((got = gnp_recv_descriptor(c->loop->poller, &c->sock, &os)) == GNP_OK || got == GNP_EMFILE) {
         int rc = keep(c, os);
         if (rc != GN_OK) {
             gnp_descriptor_close(os);
@@ -65,7 +67,7 @@ int gn_conn_recv_descriptor(gn_conn *c, gn_descriptor *out)
     *out = m->descriptors[m->descriptor_first];
     m->descriptor_first = (m->descriptor_first + 1) % GN_DESCRIPTORS_MAX;
     m->descriptor_count--;
-    return GN_OK;
+    return *out != -1 ? GN_OK : GN_EMFILE;
 }
 
 int gn_conn_send_descriptor(gn_conn *c, gn_descriptor d, const void *data, size_t n)

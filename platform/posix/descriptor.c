@@ -62,7 +62,7 @@ int gnp_sock_import(gnp_sock *out, intptr_t os)
 
     memset(out, 0, sizeof(*out));
     out->os = -1;
-    if (kind == 0)
+    if (kind == 0 || fd != os) /* its lower half names another one */
         return gnp_px_fail(EINVAL);
     flags = fcntl(fd, F_GETFL);
     if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) != 0)
@@ -77,9 +77,11 @@ int gnp_sock_import(gnp_sock *out, intptr_t os)
 
 int gnp_descriptor_dup(intptr_t os, intptr_t *out)
 {
-    int fd = fcntl((int)os, F_DUPFD_CLOEXEC, FIRST_FREE);
+    int fd = (int)os == os ? fcntl((int)os, F_DUPFD_CLOEXEC, FIRST_FREE) : -1;
 
     *out = fd;
+    if ((int)os != os)
+        return gnp_px_fail(EINVAL);
     return fd >= 0 ? GNP_OK : gnp_px_fail(errno);
 }
 

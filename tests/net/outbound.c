@@ -929,6 +929,59 @@ START_TEST(received_descriptors_can_be_used)
 }
 END_TEST
 
+static gn_action tell_traffic(gn_conn *c, void *user)
+{
+    gn_descriptor d = -1;
+    int rc;
+    (void)user;
+    gn_conn_discard(c, gn_conn_inbound(c));
+    while ((rc = gn_conn_recv_descriptor(c, &d)) != GN_EAGAIN) {
+        NT_EXPECT((rc == GN_OK) == (d >= 0));
+        gnp_descriptor_close(d);
+        nt_note(NT_TRAFFIC, 0, rc);
+    }
+    return GN_NONE;
+}
+
+/* Whose descriptor finds no room in the process hears of it, in its place, and the next one arrives. */
+START_TEST(descriptors_without_room)
+{
+    static const gn_handler h = { .on_open = take_open, .on_traffic = tell_traffic };
+    gn_options o = nt_options(1);
+    gn_engine *e = start_case(_i, &h, NULL, &o);
+    static intptr_t filler[400];
+    uint64_t limit = gnp_descriptor_limit(0);
+    unsigned n = 0;
+    tc_net *net;
+    tc *c;
+    if (e == NULL)
+        return;
+    net = tc_net_open();
+    c = tc_connect(net, nt_url(e, 0));
+    ck_assert_int_eq(tc_recv_text(c, "go"), GNP_OK);
+    send_with(c, c->sock.os, "x", 1);
+    nt_await(NT_TRAFFIC, 1);
+    if (!nt_wrapped() && gnp_descriptor_limit_set(300) != GNP_ENOTSUP) {
+        while (n < 400 && gnp_descriptor_dup(c->sock.os, &filler[n]) == GNP_OK)
+            n++;
+        ck_assert_uint_lt(n, 300);
+        send_with(c, c->sock.os, "x", 1);
+        nt_await(NT_TRAFFIC, 2);
+        ck_assert_int_eq(nt_nth(NT_TRAFFIC, 1).status, GN_EMFILE);
+        while (n > 0)
+            gnp_descriptor_close(filler[--n]);
+        ck_assert_int_eq(gnp_descriptor_limit_set(limit), GNP_OK);
+        send_with(c, c->sock.os, "x", 1);
+        nt_await(NT_TRAFFIC, 3);
+        ck_assert_int_eq(nt_nth(NT_TRAFFIC, 2).status, GN_OK);
+    }
+    ck_assert_int_eq(nt_nth(NT_TRAFFIC, 0).status, GN_OK);
+    tc_close(c);
+    nt_stop(e, NT_SECOND);
+    tc_net_close(net);
+}
+END_TEST
+
 static gn_action flood_traffic(gn_conn *c, void *user)
 {
     (void)user;
@@ -1131,6 +1184,7 @@ int main(void)
     for (int i = 1; i < KINDS * POLLERS_MAX; i += 2) { /* Unix sockets */
         tcase_add_loop_test(t, descriptors_go_with_their_bytes, i, i + 1);
         tcase_add_loop_test(t, received_descriptors_can_be_used, i, i + 1);
+        tcase_add_loop_test(t, descriptors_without_room, i, i + 1);
         tcase_add_loop_test(t, flood_of_descriptors, i, i + 1);
         tcase_add_loop_test(t, waiting_descriptors_are_bounded, i, i + 1);
         tcase_add_loop_test(t, unsent_descriptors_are_closed, i, i + 1);
