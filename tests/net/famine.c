@@ -323,6 +323,16 @@ static void task(int status, void *arg)
 
 static void work(void *arg) { (void)arg; }
 
+/* What is refused is still the caller's. */
+static int offload(gn_pool *p, gn_handle h)
+{
+    void *arg = malloc(8);
+    int rc = gn_offload(p, h, work, done_free, arg);
+    if (rc != GN_OK)
+        free(arg);
+    return rc;
+}
+
 static void live_pools(int variant)
 {
     gn_options o = short_options(1);
@@ -352,7 +362,7 @@ static void live_pools(int variant)
         if (life_start(&s, &life_handler, &o, "tcp://127.0.0.1:0")) {
             tc *c = life_connect(&s, &s.first);
             if (c != NULL)
-                ASK(gn_offload(p, gnp_load64(&s.first), work, done_free, malloc(8)));
+                ASK(offload(p, gnp_load64(&s.first)));
             drop(c);
             life_end(&s);
         }
