@@ -665,7 +665,8 @@ GN_API int gn_conn_is_writable(gn_conn *c);
 GN_API int gn_conn_set_limits(gn_conn *c, size_t inbound_max, size_t outbound_max);
 
 /* Queues memory of yours without a copy: it must stay untouched until done is called, exactly once, on
- * the loop, with GN_OK when the system has taken all of it, else why it did not.  If an error is
+ * its loop, with GN_OK when the system has taken all of it, else why it did not, and with its handle
+ * there, also after it has migrated.  If an error is
  * returned nothing was queued and done is not called.  Errors as gn_conn_write; never inside this call. */
 GN_API int gn_conn_write_ref(gn_conn *c, const gn_iov *iov, unsigned count, gn_done done, void *arg);
 
@@ -691,8 +692,8 @@ GN_API int gn_conn_recv_descriptor(gn_conn *c, gn_descriptor *out);
  * end of from's stream becomes the end of to's (both ways piped: as two half-closes); when one of them
  * closes for another reason, the other closes after what it still has to send, with the same reason.
  * Each way flows by itself: what waits to be sent to `from` does not keep it from being read.  Until
- * gn_conn_unpipe(from), also in the on_close of `to`: then what was not passed on is from's to read, and on_eof
- * follows if its end has come meanwhile.  GN_EBUSY if from is piped already, or something into to;
+ * gn_conn_unpipe(from), also in the on_close of `to`: then what was not passed on is from's to read, and
+ * on_eof follows if its end has come meanwhile.  GN_EBUSY if from is piped already, or something into to;
  * GN_EPIPE after gn_conn_shutdown_write(to); GN_ECLOSED, GN_ENOMEM. */
 GN_API int gn_conn_pipe(gn_conn *from, gn_conn *to);
 GN_API int gn_conn_unpipe(gn_conn *from);
@@ -788,7 +789,8 @@ GN_API int gn_timer_running(const gn_timer *t);
  * returns GN_OK, and then done (if not NULL) is called exactly once on the
  * connection's loop with the outcome: GN_OK, or GN_ECLOSED when the connection,
  * or the loop, went first.  What one thread asks of one loop happens in the order
- * of asking.
+ * of asking.  done gets the connection's handle on that loop, which is another one
+ * than it was asked with if the connection has migrated: gn_conn_from_handle knows it.
  */
 /* Queues a write.  The bytes are copied before it returns.  GN_OK in done means
  * that they took their place in the outbound queue; else as gn_conn_write.
@@ -835,7 +837,7 @@ GN_API int gn_cancel(gn_op op);
 /* Moves a connection to another loop of its engine: nothing is lost, and nothing is called while it
  * moves. Handles stay valid: what is asked by an old one follows the connection.  done is called on
  * the new loop with the handle that is the shortest way from now on; on failure on the old loop
- * (GN_ENOMEM, GN_ECLOSED, GN_EBUSY when it is closing or piped) where the connection goes on.
+ * (GN_ENOMEM, GN_ECLOSED, GN_EBUSY when it is closing or piped, or datagrams wait) where the connection goes on.
  * GN_ENOTSUP for datagram endpoints of listeners; GN_EINVAL at once if loop names no loop or h no
  * connection.  The gn_conn is another one afterwards: keep handles, not pointers.  Its context stays; what a
  * callback stores elsewhere must not belong to one loop only. */

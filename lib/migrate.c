@@ -297,6 +297,9 @@ static int settle_down(move *m, gn_loop *l, gn_conn *c)
     int rest = (c->flags & (GNI_F_PAUSED | GNI_F_EOF)) != 0; /* an end is told once */
     int rc = gnp_attach(l->poller, &c->sock, rest ? 0 : GNP_READ);
     if (rc == GNP_OK) {
+        if ((c->flags & GNI_F_DGRAM) == 0) {
+            gni_segq_rename(&c->u.out, gn_conn_handle(c));
+        }
         gni_budget_update(c);
         gni_conn_deadlines(c);
         gni_conn_mark_dirty(c);
@@ -308,7 +311,7 @@ static void move_finish(move *m, gn_handle h, int status)
 {
     gni_ask *ask = m->ask;
     m->ask = NULL;
-    ask->h = h;
+    ask->to = h;
     gni_ask_finish(ask, status);
 }
 
@@ -316,6 +319,7 @@ static void move_finish(move *m, gn_handle h, int status)
 static void lost(move *m, int why)
 {
     m->conn.loop = gn_loop_current();
+    m->conn.flags |= GNI_F_DIRTY; /* on_close may read, but must not put this memory on a list */
     gni_conn_end_detached(&m->conn, why);
     gni_conn_more_free(&m->conn);
     queue_run(&m->waiting, GN_ECLOSED);
@@ -538,9 +542,7 @@ static void migrate_run(gni_task *t, int status)
     memcpy(&where, o->data, sizeof where);
     gn_loop *target = target_of(l->engine, where);
     int rc = movable(c);
-    if (rc == GN_OK && target == l) {
-        o->h = gn_conn_handle(c);
-    } else if (rc == GN_OK) {
+    if (rc == GN_OK && target != l) {
         rc = target == NULL ? GN_ECLOSED : move_start(c, target, o);
         if (rc == GN_OK) {
             return;

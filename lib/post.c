@@ -46,7 +46,7 @@ static void op_free(gni_ask *o)
 void gni_ask_finish(gni_ask *o, int status)
 {
     if (o->done != NULL) {
-        o->done(o->h, status, o->arg);
+        o->done(o->to, status, o->arg);
     }
     op_free(o);
 }

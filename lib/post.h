@@ -14,8 +14,8 @@
 
 typedef struct gni_ask {
     gni_task task; /* first: the mailbox knows only this */
-    gn_handle h;   /* as the user gave it */
-    gn_handle to;  /* what it names now, if the connection has moved */
+    gn_handle h;   /* as the user gave it: its memory and its charge are of that loop */
+    gn_handle to;  /* what it names now, if the connection has moved; done gets this one */
     gn_done done;
     void *arg;
     unsigned char data[];

@@ -356,6 +356,14 @@ void gni_segq_consume(gni_segq *q, gni_segpool *p, uint64_t n)
         head_drop(q, p);
 }
 
+void gni_segq_rename(gni_segq *q, gn_handle h)
+{
+    for (gni_node *n = q->head; n != NULL; n = n->next) {
+        if (n->kind != GNI_NODE_DATA)
+            gni_item_of(n)->h = h;
+    }
+}
+
 void gni_segq_clear(gni_segq *q, gni_segpool *p, int status)
 {
     gni_node *n = q->head;

@@ -134,6 +134,9 @@ void gni_segq_consume(gni_segq *q, gni_segpool *p, uint64_t n);
 gni_segq_tip gni_segq_tip_of(const gni_segq *q);
 void gni_segq_rewind(gni_segq *q, gni_segpool *p, const gni_segq_tip *tip);
 
+/* The connection has another handle now: completions tell that one. */
+void gni_segq_rename(gni_segq *q, gn_handle h);
+
 /* Drops everything; completions are due with that status. */
 void gni_segq_clear(gni_segq *q, gni_segpool *p, int status);
 

@@ -47,7 +47,7 @@ static int ask_queue(gni_ask *o, int status, const gn_iov *iov, unsigned count, 
     }
     *rc = c == NULL ? GN_ECLOSED : gni_out_refusal(c);
     if (*rc == GN_OK) {
-        *rc = gni_out_write_ref(c, iov, count, o->h, done, arg);
+        *rc = gni_out_write_ref(c, iov, count, o->to, done, arg);
     }
     return 1;
 }
@@ -89,8 +89,9 @@ int gn_write_ref(gn_handle h, const gn_iov *iov, unsigned count, gn_done done, v
 
 static void sent(gn_handle h, int status, void *arg)
 {
-    (void)h;
-    gni_ask_finish(arg, status);
+    gni_ask *o = arg;
+    o->to = h;
+    gni_ask_finish(o, status);
 }
 
 /* The copy stays in the operation until all of it has left. */

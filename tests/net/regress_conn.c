@@ -162,8 +162,8 @@ static void limit_second(gn_handle h, int status, void *arg)
     pipe_pair(h, status, arg);
 }
 
-/* The end of a pipe takes no more, though it is below its high mark: by a limit of its own, by outbound_max, by
- * a budget. */
+/* The end of a pipe takes no more, though it is below its high mark: by a limit of its own, by outbound_max,
+ * by a budget. */
 START_TEST(full_pipe_keeps_no_loop_busy)
 {
     pair p = { .both = 0 };
@@ -343,7 +343,9 @@ static gn_action failover_close(gn_conn *c, int reason, void *user)
 /* Who puts another connection in the place of the one that closes wants what came meanwhile. */
 START_TEST(pipe_into_a_closing_connection_loses_nothing)
 {
-    static const gn_handler h = { .on_open = pair_open, .on_traffic = pair_traffic, .on_close = failover_close };
+    static const gn_handler h = {
+        .on_open = pair_open, .on_traffic = pair_traffic, .on_close = failover_close
+    };
     pair p = { .both = 0 };
     gn_options o = nt_options(1);
     tc_net *net;
