@@ -2,8 +2,10 @@
 dist_doc_DATA += \
 	%D%/architecture.md \
 	%D%/from-gnet.md \
-	%D%/threading.md \
-	%D%/testing.md
+	%D%/performance.md \
+	%D%/platform.md \
+	%D%/testing.md \
+	%D%/threading.md
 
 # notrans: a function keeps its name, also where --program-prefix gives programs another one.
 man3_pages = \

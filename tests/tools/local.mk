@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 tool_tests = \
+	%D%/doc-check \
 	%D%/install-check \
 	%D%/script-check \
 	%D%/style-check \
