@@ -50,7 +50,7 @@ static watcher watchers[WATCHERS];
 static gnp_atomic32 handlers; /* that run now */
 static gnp_atomic32 kept;     /* the signal that has come since somebody began to hold or watch */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* all but the handler */
-static unsigned watching;
+static gnp_atomic32 watching; /* how many; the handler looks at it, others change it under the lock */
 
 static void restore_default(const kind *k)
 {
@@ -99,7 +99,7 @@ static void on_signal(int sig)
         i++;
     if (gnp_load32(&kinds[i].claimed) != 0)
         tell_claim(&kinds[i]);
-    else if (i < STOPPERS)
+    else if (i < STOPPERS && gnp_load32(&watching) != 0) /* else a claim begins or has ended */
         tell_watchers(kinds[i].what);
     gnp_sub32(&handlers, 1);
     errno = saved;
@@ -147,16 +147,17 @@ static int join(void)
 {
     int r;
 
-    if (watching == 0)
+    if (gnp_load32(&watching) == 0)
         gnp_store32(&kept, GNP_SIGNAL_NONE);
+    gnp_add32(&watching, 1); /* first: what comes from the install on is kept */
     r = use(&kinds[0]);
+    if (r == GNP_OK) {
+        r = use(&kinds[1]);
+        if (r != GNP_OK)
+            unuse(&kinds[0]);
+    }
     if (r != GNP_OK)
-        return r;
-    r = use(&kinds[1]);
-    if (r != GNP_OK)
-        unuse(&kinds[0]);
-    else
-        watching++;
+        gnp_sub32(&watching, 1);
     return r;
 }
 
@@ -165,7 +166,7 @@ static void leave(void)
 {
     int i;
 
-    watching--;
+    gnp_sub32(&watching, 1);
     for (i = 0; i < STOPPERS; i++)
         unuse(&kinds[i]);
     handlers_end();
@@ -269,18 +270,18 @@ int gnp_signal_claim(int what)
         return GNP_ENOTSUP;
     pthread_mutex_lock(&lock);
     if (gnp_load32(&k->claimed) == 0) {
+        gnp_store32(&k->came, 0);
+        gnp_store32(&k->claimed, 1); /* first: what comes from the install on is the claim's */
         r = use(k);
         if (r == GNP_OK) {
-            gnp_store32(&k->came, 0);
-            gnp_store32(&k->claimed, 1);
             handlers_end();
             /* For watchers it may be back at the default already. */
             r = install(k, NULL);
-            if (r != GNP_OK) {
-                gnp_store32(&k->claimed, 0);
+            if (r != GNP_OK)
                 unuse(k);
-            }
         }
+        if (r != GNP_OK)
+            gnp_store32(&k->claimed, 0);
     }
     pthread_mutex_unlock(&lock);
     return r;

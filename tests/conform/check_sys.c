@@ -272,6 +272,38 @@ START_TEST(claimed_signal)
 }
 END_TEST
 
+static gnp_atomic32 claiming;
+
+static void claim_often(void *arg)
+{
+    unsigned i;
+
+    (void)arg;
+    for (i = 0; i < scaled(20000, 500); i++) {
+        ck_assert_int_eq(gnp_signal_claim(GNP_SIGNAL_INT), GNP_OK);
+        gnp_signal_disclaim(GNP_SIGNAL_INT);
+    }
+    gnp_store32(&claiming, 0);
+}
+
+/* A signal that comes at the beginning or the end of a claim is no matter of those who watch, of whom there
+ * are none: nobody's handling of the two becomes the default, which would end this process. */
+START_TEST(signal_while_it_is_claimed)
+{
+    gnp_thread t;
+
+    signal(SIGINT, SIG_IGN);
+    signal(SIGTERM, SIG_IGN);
+    gnp_store32(&claiming, 1);
+    ck_assert_int_eq(gnp_thread_start(&t, claim_often, NULL, "claims"), GNP_OK);
+    while (gnp_load32(&claiming) != 0)
+        raise(SIGINT);
+    gnp_thread_join(&t);
+    ck_assert(signal(SIGTERM, SIG_DFL) == SIG_IGN);
+    ck_assert(signal(SIGINT, SIG_DFL) == SIG_IGN);
+}
+END_TEST
+
 /* Whoever leaves first. */
 START_TEST(disclaim_restores_what_was)
 {
@@ -339,6 +371,7 @@ Suite *suite_sys(void)
     ADD_TEST(s, too_many_watchers);
     ADD_TEST(s, signal_wakes_another_thread);
     tcase_add_loop_test(case_of(s, "claimed_signal"), claimed_signal, 0, 2);
+    tcase_add_test(case_of(s, "signal_while_it_is_claimed"), signal_while_it_is_claimed);
     tcase_add_loop_test(case_of(s, "disclaim_restores_what_was"), disclaim_restores_what_was, 0, 4);
     ADD_TEST(s, claims_of_every_kind);
     return s;
