@@ -36,12 +36,12 @@ net_libs = libgannet.la libplatform.la $(CHECK_LIBS)
 check_PROGRAMS += $(net_programs)
 TESTS += $(net_programs)
 
-# What activation starts is a test only there.
-EXTRA_PROGRAMS += %D%/activated
-check_DATA += %D%/activated$(EXEEXT)
-CLEANFILES += %D%/activated$(EXEEXT)
-program_scripts += %D%/activation
-EXTRA_DIST += %D%/activation
+# What activation and threads start is a test only there.
+EXTRA_PROGRAMS += %D%/activated %D%/threadless
+check_DATA += %D%/activated$(EXEEXT) %D%/threadless$(EXEEXT)
+CLEANFILES += %D%/activated$(EXEEXT) %D%/threadless$(EXEEXT)
+program_scripts += %D%/activation %D%/threads
+EXTRA_DIST += %D%/activation %D%/threads
 
 %C%_activated_SOURCES = %D%/activated.c $(net_harness)
 %C%_activated_CFLAGS = $(net_cflags)
@@ -125,6 +125,9 @@ EXTRA_DIST += %D%/activation
 %C%_stream_SOURCES = %D%/stream.c $(net_harness)
 %C%_stream_CFLAGS = $(net_cflags)
 %C%_stream_LDADD = $(net_libs)
+%C%_threadless_SOURCES = %D%/threadless.c $(net_harness)
+%C%_threadless_CFLAGS = $(net_cflags)
+%C%_threadless_LDADD = $(net_libs)
 %C%_timers_SOURCES = %D%/timers.c $(net_harness)
 %C%_timers_CFLAGS = $(net_cflags)
 %C%_timers_LDADD = $(net_libs)
