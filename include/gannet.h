@@ -385,7 +385,7 @@ GN_API int gn_engine_create(gn_engine **out, const gn_handler *handler, void *us
  * schemes.  A Unix path is removed first only if it is a socket that nobody serves;
  * anything else there gives GN_EEXIST and is left alone.  GN_ESCHEME, GN_EADDR,
  * GN_EADDRINUSE, GN_EADDRNOTAVAIL, GN_EACCES, GN_ENAMETOOLONG, GN_EBUSY (already
- * running), GN_ENOMEM, GN_EMFILE. */
+ * running), GN_ELIMIT (more than 65,535 addresses), GN_ENOMEM, GN_EMFILE. */
 GN_API int gn_engine_listen(gn_engine *e, const char *addr);
 
 /* Socket options, for gn_conn_set_opt and listeners.  Those that a system or a kind of socket does not
@@ -454,20 +454,22 @@ GN_API int gn_engine_listen_with(gn_engine *e, const char *addr, const gn_listen
 /* [setup] Serves a socket that somebody else has bound (and, for streams, made listen): socket
  * activation, a restart without a gap.  The descriptor belongs to the engine from a GN_OK on; it is made
  * non-blocking and closed on exec.  A Unix path is not removed in the end.  GN_EINVAL if it is no listening
- * socket or bound datagram socket of a known family. */
+ * socket or bound datagram socket of a known family; GN_ENOTSUP (an option), GN_EBUSY (e runs or ran
+ * already), GN_ELIMIT, GN_ENOMEM. */
 GN_API int gn_engine_listen_descriptor(gn_engine *e, gn_descriptor d, const gn_listen_options *options);
 
 /* [setup] Serves every socket that the service manager has passed (LISTEN_PID and LISTEN_FDS of
  * sd_listen_fds), and takes the variables away.  name: only those of that LISTEN_FDNAMES, or NULL.
- * Returns how many, 0 when there are none, or an error; then those before it are served. */
+ * Returns how many, 0 when there are none, or an error as above; then those before it are served, and the
+ * rest waits for another call.  GN_EBUSY also while another thread is in this function. */
 GN_API int gn_engine_listen_inherited(gn_engine *e, const char *name, const gn_listen_options *options);
 
 /* [setup; any while it runs] A duplicate of listener i's (first) socket, closed on exec, yours. */
 GN_API int gn_engine_listener_dup(const gn_engine *e, unsigned i, gn_descriptor *out);
 
 /* [any] Stops and starts accepting on listener i, on every loop, soon after it returns; who connects
- * meanwhile waits in the listener's queue.  For a UDP endpoint: receiving.  GN_EINVAL, GN_ENOMEM,
- * GN_ECLOSED. */
+ * meanwhile waits in the listener's queue.  For a UDP endpoint: receiving.  GN_EINVAL, GN_ECLOSED
+ * (it stops or has ended). */
 GN_API int gn_engine_pause_accept(gn_engine *e, unsigned i);
 GN_API int gn_engine_resume_accept(gn_engine *e, unsigned i);
 
@@ -485,8 +487,9 @@ GN_API int gn_engine_addr(const gn_engine *e, unsigned i, gn_addr *out);
 GN_API int gn_engine_url(const gn_engine *e, unsigned i, char *out, size_t cap);
 
 /* [setup] Starts the loops on their threads and returns.  on_boot is called first.
- * GN_EBUSY if it runs or ran already; GN_ECANCELED if on_boot said GN_SHUTDOWN; GN_ELIMIT when
- * the process has no room for more loops (1,023); GN_ENOMEM, GN_EMFILE, GN_EAGAIN (no thread). */
+ * GN_EBUSY if it runs or ran already, or if 64 engines have stop_on_signals and run; GN_ECANCELED if
+ * on_boot said GN_SHUTDOWN; GN_ELIMIT when the process has no room for more loops (1,023); GN_ENOMEM,
+ * GN_EMFILE, GN_EAGAIN (no thread). */
 GN_API int gn_engine_start(gn_engine *e);
 
 /* [any, but not on a loop] Waits until the engine has stopped, calls on_shutdown,
@@ -707,7 +710,8 @@ GN_API int gn_conn_get_opt(gn_conn *c, gn_opt opt, int64_t *value);
 GN_API gn_descriptor gn_conn_descriptor(const gn_conn *c);
 GN_API int gn_conn_dup(gn_conn *c, gn_descriptor *out);
 
-/* Who is at the other end of a Unix stream, as of its connect; -1 where the system does not tell. */
+/* Who is at the other end of a Unix stream, as of its connect; -1 where the system does not tell.
+ * GN_ENOTSUP for other sockets, GN_ECLOSED, GN_EINVAL. */
 typedef struct gn_cred {
     int64_t pid, uid, gid;
 } gn_cred;
@@ -772,7 +776,7 @@ typedef struct gn_timer {
 
 typedef void (*gn_timer_fn)(gn_loop *l, gn_timer *t, void *arg);
 
-/* Calls fn(arg) after delay_ns, rounded up to the next tick of about a millisecond, never early; then
+/* Calls fn(arg) after delay_ns, from gn_now() on, rounded up to the next tick of about a millisecond; then
  * every period_ns (0: once).  A periodic timer whose loop was late fires once for what it missed and
  * keeps its rhythm.  Starting one that runs sets it anew.  fn may start, stop and free its own timer.
  * When the loop ends, fn is not called any more.  GN_EINVAL. */
@@ -936,8 +940,8 @@ GN_API int gn_pool_cancel(gn_pool *p, gn_op op);
 /* [any] Work on the pool, then done on the loop of h: work(arg) runs on a worker, then done(h, status,
  * arg) on the loop, with GN_OK, or GN_ECLOSED if the connection or the loop is gone (then, if the loop
  * is, on the worker's thread), or GN_ECANCELED if the pool was released before the work was begun (on
- * the thread that releases).  If the connection has migrated, done gets its handle there.  Never blocks:
- * GN_ELIMIT. For one connection: the order of done is the order of ending, not of asking. */
+ * the thread that releases).  If the connection has migrated, done gets its handle there.  Never blocks;
+ * errors as gn_pool_try_submit.  For one connection: the order of done is that of ending, not of asking. */
 GN_API int gn_offload(gn_pool *p, gn_handle h, void (*work)(void *arg), gn_done done, void *arg);
 
 /* [any] Another capacity, live: more let callers in at once; fewer take effect as workers end their
@@ -977,8 +981,8 @@ GN_API int gn_pool_get_stats(gn_pool *p, gn_pool_stats *out);
 typedef struct gn_multipool gn_multipool;
 typedef enum gn_pool_lb { GN_POOL_ROUND_ROBIN = 0, GN_POOL_LEAST_TASKS = 1 } gn_pool_lb;
 
-/* [any] count pools of these options each.  Round robin tries the pool with the least tasks when its
- * choice is full. */
+/* [any] count pools of these options each, 1 to 65,536.  Round robin tries the pool with the least tasks
+ * when its choice is full.  Errors of all of these as of those for one pool. */
 GN_API int gn_multipool_create(gn_multipool **out, unsigned count, gn_pool_lb lb,
                                const gn_pool_options *options);
 GN_API int gn_multipool_submit(gn_multipool *m, gn_task_fn fn, void *arg);
