@@ -9,12 +9,37 @@ dist_doc_DATA += \
 
 # notrans: a function keeps its name, also where --program-prefix gives programs another one.
 man3_pages = \
+	%D%/man/gn_addr.3 \
+	%D%/man/gn_allocator.3 \
 	%D%/man/gn_conn_close.3 \
+	%D%/man/gn_conn_flow.3 \
+	%D%/man/gn_conn_info.3 \
+	%D%/man/gn_conn_opt.3 \
+	%D%/man/gn_conn_pipe.3 \
 	%D%/man/gn_conn_read.3 \
+	%D%/man/gn_conn_send_descriptor.3 \
 	%D%/man/gn_conn_write.3 \
+	%D%/man/gn_datagram.3 \
+	%D%/man/gn_dial.3 \
 	%D%/man/gn_engine.3 \
-	%D%/man/gn_handler.3
-notrans_dist_man_MANS = $(man3_pages)
+	%D%/man/gn_error.3 \
+	%D%/man/gn_frame.3 \
+	%D%/man/gn_handler.3 \
+	%D%/man/gn_listen.3 \
+	%D%/man/gn_log.3 \
+	%D%/man/gn_loop.3 \
+	%D%/man/gn_migrate.3 \
+	%D%/man/gn_multipool.3 \
+	%D%/man/gn_offload.3 \
+	%D%/man/gn_on_signal.3 \
+	%D%/man/gn_options.3 \
+	%D%/man/gn_poller.3 \
+	%D%/man/gn_pool.3 \
+	%D%/man/gn_post.3 \
+	%D%/man/gn_stats.3 \
+	%D%/man/gn_timer.3 \
+	%D%/man/gn_version.3
+notrans_dist_man_MANS = $(man3_pages) %D%/man/gannet.7
 
 # What a page names beside its own name gets a page that leads there, so that man finds every function.
 # The names are read from the pages; files that say no more than that need not be kept.

@@ -2,6 +2,7 @@
 tool_tests = \
 	%D%/doc-check \
 	%D%/install-check \
+	%D%/man-check \
 	%D%/script-check \
 	%D%/style-check \
 	%D%/symbol-check \
