@@ -824,7 +824,8 @@ GN_API int gn_execute(gn_handle h, gn_done fn, void *arg);
 GN_API int gn_execute_low(gn_handle h, gn_done fn, void *arg);
 
 /* gn_write without a copy: the memory must stay untouched until done, which here comes when the system
- * has taken all of it (or with the error because of which it will not).  done must not be NULL. */
+ * has taken all of it (or with the error because of which it will not).  done must not be NULL.  In done
+ * also GN_ENOTSUP: a datagram connection. */
 GN_API int gn_write_ref(gn_handle h, const gn_iov *iov, unsigned count, gn_done done, void *arg);
 
 /* gn_write (with a copy) whose done comes when the system has taken all of it. */
@@ -841,8 +842,8 @@ GN_API int gn_cancel(gn_op op);
 /* Moves a connection to another loop of its engine: nothing is lost, and nothing is called while it
  * moves. Handles stay valid: what is asked by an old one follows the connection.  done is called on
  * the new loop with the handle that is the shortest way from now on; on failure on the old loop
- * (GN_ENOMEM, GN_ECLOSED, GN_EBUSY when it is closing or piped, or datagrams wait) where the connection goes on.
- * GN_ENOTSUP for datagram endpoints of listeners; GN_EINVAL at once if loop names no loop or h no
+ * (GN_ENOMEM, GN_ECLOSED, GN_EBUSY when it is closing or piped, or datagrams wait) where the connection
+ * goes on. GN_ENOTSUP for datagram endpoints of listeners; GN_EINVAL at once if loop names no loop or h no
  * connection.  The gn_conn is another one afterwards: keep handles, not pointers.  Its context stays; what a
  * callback stores elsewhere must not belong to one loop only. */
 GN_API int gn_migrate(gn_handle h, gn_handle loop, gn_done done, void *arg);

@@ -307,7 +307,7 @@ static int reading_rests(const gn_conn *c)
     if (c->state != GNI_CONN_OPEN) {
         return 0;
     }
-    if ((c->flags & GNI_F_REST) != 0) {
+    if ((c->flags & (GNI_F_REST | GNI_F_STARVED)) != 0) {
         return 1;
     }
     if ((c->flags & GNI_F_HUNG) != 0) { /* what there is must be read, to see its end */

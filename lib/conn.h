@@ -49,7 +49,8 @@ enum {
     GNI_F_HELD = 1048576, /* counts in the budgets: held is not 0 */
     GNI_F_SINK = 2097152, /* the input of another connection comes here */
     GNI_F_CATCHING = 4194304, /* see migrate.c */
-    GNI_F_END = 8388608   /* its end came while it was piped: on_eof is owed when it no longer is */
+    GNI_F_END = 8388608,  /* its end came while it was piped: on_eof is owed when it no longer is */
+    GNI_F_STARVED = 16777216 /* there was no memory for what came: it rests for a while, see udp.c */
 };
 
 /*

@@ -70,6 +70,7 @@ struct gn_loop {
     gn_conn *dgram_gathering; /* who has a queue that the system was not offered yet */
     struct gni_dgram_queue *dgram_spares;
     unsigned dgram_spare_count;
+    gni_timer starved_timer; /* when those without memory to receive try again */
     gn_conn *dirty, **dirty_tail;
     uint32_t stones;   /* slots in conns that are tombstones */
     uint32_t moving;   /* of these, connections that have not yet arrived */

@@ -290,7 +290,7 @@ static int settle_down(move *m, gn_loop *l, gn_conn *c)
     c->gen = gen;
     c->dirty_next = dirty_next;
     c->loop = l;
-    c->flags = (c->flags & ~(uint32_t)(GNI_F_DIRTY | GNI_F_HELD | GNI_F_BLOCKED)) | dirty;
+    c->flags = (c->flags & ~(uint32_t)(GNI_F_DIRTY | GNI_F_HELD | GNI_F_BLOCKED | GNI_F_STARVED)) | dirty;
     if ((int32_t)(gni_ticks(l->now) - c->active) < 0) {
         c->active = gni_ticks(l->now); /* the other loop's turn was later than ours */
     }

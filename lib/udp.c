@@ -19,6 +19,9 @@
 /* Queues that a loop keeps for the next burst: the one in use, and some of sockets that had to wait. */
 #define SPARES_MAX 4u
 
+/* Who had no memory to receive tries again after this time, as acceptors do. */
+#define STARVED_NS (UINT64_C(10) * 1000 * 1000)
+
 /* The largest payload: 65,535 less the UDP head (RFC 768), over IPv4 less its head too (RFC 791). */
 #define MAX_PAYLOAD_V4 65507u
 #define MAX_PAYLOAD_V6 65527u
@@ -450,6 +453,31 @@ static void received(gn_conn *c, gnp_dgram *d, tally *t)
     }
 }
 
+static void starved_over(gni_timer *t, void *arg)
+{
+    gn_loop *l = arg;
+    uint32_t i = 0;
+    gn_conn *c;
+    (void)t;
+    while ((c = gni_conntab_each(&l->conns, &i)) != NULL) {
+        if ((c->flags & GNI_F_STARVED) != 0) {
+            c->flags &= ~(uint32_t)GNI_F_STARVED;
+            gni_conn_mark_dirty(c);
+        }
+    }
+}
+
+/* What came stays with the system, which would report it in every turn. */
+static void starve(gn_conn *c)
+{
+    gn_loop *l = c->loop;
+    c->flags |= GNI_F_STARVED;
+    l->starved_timer.fn = starved_over;
+    if (!gni_timer_is_set(&l->starved_timer)) {
+        gni_timer_set(&l->wheel, &l->starved_timer, l->now + STARVED_NS);
+    }
+}
+
 static void readable(gn_conn *c)
 {
     gn_loop *l = c->loop;
@@ -464,6 +492,9 @@ static void readable(gn_conn *c)
         }
         if (rc != GNP_AGAIN) { /* an answer to an earlier send (ICMP): nothing that ends it */
             error_note(c, rc, gnp_os_error());
+        }
+        if (rc == GNP_ENOMEM) {
+            starve(c);
         }
         break;
     }

@@ -363,7 +363,81 @@ START_TEST(pipe_into_a_closing_connection_loses_nothing)
 }
 END_TEST
 
+static gn_action close_other(gn_conn *c, int reason, void *user)
+{
+    pair *p = user;
+    if (c == p->c[0])
+        NT_EXPECT_INT(gn_conn_close(p->c[1]), GN_OK);
+    return nt_on_close(c, reason, NULL);
+}
+
+/* What most will write by habit: the end of one closes the other, before the pipe could say its last word. */
+START_TEST(closing_the_other_end_as_well_loses_nothing)
+{
+    static const gn_handler h = { .on_open = pair_open, .on_traffic = pair_traffic, .on_close = close_other };
+    pair p = { .both = 0 };
+    gn_options o = nt_options(1);
+    tc_net *net;
+    tc *c[2];
+    uint64_t total = 0;
+    connect_pair(&p, &h, &o, &net, c);
+    on_loop(&p, limit_second);
+    (void)tc_stuff(c[0], 64 * NT_MIB, 60 * NT_MS);
+    on_loop(&p, close_first);
+    ck_assert_int_eq(tc_recv_to_eof(c[1], &total), GNP_OK);
+    ck_assert_uint_eq(total, gnp_load64(&p.bytes));
+    part_pair(&p, net, c);
+}
+END_TEST
+
 /* ---------------------------------------------------------------- datagrams */
+
+static nt_alloc heap;
+
+static void starved_error(gn_conn *c, int error, void *user)
+{
+    (void)c;
+    (void)user;
+    nt_note(NT_B, 0, error);
+}
+
+/* There is no memory to receive into: the datagram stays with the system, which said so in every turn. */
+START_TEST(endpoint_without_memory_keeps_no_loop_busy)
+{
+    static const gn_handler h = { .on_traffic = nt_echo, .on_error = starved_error };
+    gn_allocator hooks = nt_alloc_hooks(&heap);
+    pair p = { .both = 0 };
+    gn_options o = nt_options(1);
+    unsigned char buf[16];
+    size_t n = 0;
+    int available = 0;
+    tc_net *net;
+    tc *c;
+    o.poller = gn_poller_name((unsigned)_i / 2, &available);
+    if (o.poller == NULL || !available)
+        return;
+    o.edge_triggered = _i % 2;
+    ck_assert_int_eq(gn_set_allocator(&hooks), GN_OK);
+    tc_exempt = 1;
+    p.e = nt_start(&h, &p, &o, "udp://127.0.0.1:0", (char *)NULL);
+    net = tc_net_open();
+    c = tc_connect(net, nt_url(p.e, 0));
+    gnp_store64(&heap.fail_n, UINT64_MAX / 2);
+    gnp_store64(&heap.fail_at, 1);
+    ck_assert_int_eq(tc_dgram_send(c, "waits", 5), GNP_OK);
+    nt_await(NT_B, 1);
+    ck_assert_int_eq(nt_nth(NT_B, 0).status, GN_ENOMEM);
+    expect_rest(&p);
+    gnp_store64(&heap.fail_at, 0);
+    ck_assert_int_eq(tc_dgram_recv(c, buf, sizeof(buf), &n), GNP_OK);
+    ck_assert_uint_eq(n, 5);
+    tc_close(c);
+    nt_stop(p.e, NT_SECOND);
+    tc_net_close(net);
+    tc_exempt = 0;
+    ck_assert_int_eq(gn_set_allocator(NULL), GN_OK);
+}
+END_TEST
 
 static gn_action refused_open(gn_conn *c, void *user)
 {
@@ -407,10 +481,12 @@ int main(void)
     tcase_add_loop_test(t, full_pipe_keeps_no_loop_busy, 0, 3);
     tcase_add_test(t, turn_is_counted_once);
     tcase_add_loop_test(t, paused_datagrams_keep_no_loop_busy, 0, 4);
+    tcase_add_loop_test(t, endpoint_without_memory_keeps_no_loop_busy, 0, 4);
     t = nt_case(s, "pipes", 60);
     tcase_add_test(t, wake_after_the_end_of_a_pipe_breaks_nothing);
     tcase_add_test(t, full_pipe_does_not_stop_the_other_way);
     tcase_add_loop_test(t, closed_pipe_passes_on_all_that_was_read, 0, 2);
+    tcase_add_test(t, closing_the_other_end_as_well_loses_nothing);
     tcase_add_test(t, end_that_a_pipe_saw_is_told_after_it);
     tcase_add_test(t, pipe_into_a_closing_connection_loses_nothing);
     return nt_main(s);
