@@ -90,3 +90,26 @@ libplatform_plain_la_SOURCES = \
 	%D%/posix/sendfile_plain.c \
 	%D%/posix/wake_pipe.c
 endif
+
+# The simulated system, see sim.h.  The core is compiled again for it, so that its atomic operations
+# call the simulator.
+EXTRA_LTLIBRARIES += libcore_sim.la libgannet_sim.la
+CLEANFILES += libcore_sim.la libgannet_sim.la
+libcore_sim_la_CPPFLAGS = $(libcore_la_CPPFLAGS) -DGNP_SIM
+libcore_sim_la_SOURCES = $(libcore_la_SOURCES)
+libgannet_sim_la_CPPFLAGS = $(AM_CPPFLAGS) -DGNP_SIM
+libgannet_sim_la_SOURCES = \
+	%D%/poller.c \
+	%D%/sim/addr.c \
+	%D%/sim/file.c \
+	%D%/sim/mem.c \
+	%D%/sim/net.c \
+	%D%/sim/peer.c \
+	%D%/sim/poller.c \
+	%D%/sim/sim.h \
+	%D%/sim/sock.c \
+	%D%/sim/sys.c \
+	%D%/sim/thread.c \
+	%D%/sim/world.c \
+	%D%/sim/world.h
+libgannet_sim_la_LIBADD = libcore_sim.la

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The simulated system, as tests see it.  A world is one process on one simulated host: threads that run one
+ * at a time, a clock that jumps, a network, and faults; all of it follows from a seed.  What runs is the
+ * core itself, compiled with GNP_SIM so that each atomic operation, too, is a point where the
+ * seed may let another thread go on.
+ *
+ * Not simulated: memory order (every thread sees every store at once); completion (GNP_CAP_INFLIGHT);
+ * passing descriptors, GRO, packet info (their options and verbs say GNP_ENOTSUP); processes.
+ */
+#ifndef GNP_SIM_H
+#define GNP_SIM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* What can go wrong.  Chances are of 1,024 calls, 0: never. */
+typedef struct gnp_sim_knobs {
+    /* Schedule and clock. */
+    unsigned switch_point;   /* another thread goes on at a platform call or an atomic operation */
+    unsigned spurious_cond;  /* a wait for a condition returns without a signal */
+    unsigned slow_call;      /* a call takes up to slow_call_ns longer: preempted, paged out */
+    uint64_t slow_call_ns;
+
+    /* What the contract of poll.h allows at any time: a correct core loses nothing by these. */
+    unsigned short_read;
+    unsigned short_write;
+    unsigned again;          /* GNP_AGAIN although there is something, or room */
+    unsigned spurious_event;
+    unsigned interrupted;    /* a wait ends early without an event */
+    unsigned connect_at_once;/* a TCP connect that succeeds says so at once */
+    unsigned reset_drops;    /* of 1,024 resets: what came before it and is unread goes as well */
+
+    /* What may cost a connection or a call: counted in gnp_sim_faults. */
+    unsigned accept_error;
+    unsigned send_error;
+    unsigned recv_error;
+    unsigned connect_error;
+    unsigned alloc_error;
+    unsigned thread_error;
+    unsigned sock_error;     /* listen, attach, poller_open, reserve_take, dup */
+    uint64_t alloc_fail_at;  /* the allocation of that number fails, counted from 1; 0: none */
+    unsigned descriptors;    /* most at a time; 0: no limit */
+
+    /* Datagrams. */
+    unsigned dgram_lost, dgram_twice;
+
+    /* The network. */
+    size_t pipe_bytes;       /* a stream holds so much per direction: on its way and unread */
+    uint64_t latency_ns;     /* least time of one way */
+    uint64_t jitter_ns;      /* up to so much more, each time */
+    int reuseport_balances;
+} gnp_sim_knobs;
+
+/* Draws from the seed which knobs are on, and how far.  harm 0: only those that cost nothing. */
+void gnp_sim_draw(gnp_sim_knobs *out, uint64_t seed, int harm);
+
+typedef struct gnp_sim_config {
+    uint64_t seed;
+    gnp_sim_knobs knobs;
+    uint64_t limit_ns;     /* virtual time after which the world counts as hung; 0: an hour */
+    uint64_t limit_points; /* steps after which it does; 0: 50 million */
+    unsigned host_s;       /* real seconds after which it does: a loop without a point; 0: 30 */
+    int trace;             /* 1: every call goes to standard error */
+    int in_place;          /* 1: not in a process of its own, for debuggers.  A failure aborts */
+} gnp_sim_config;
+
+typedef struct gnp_sim_result {
+    int failed;
+    uint64_t hash;      /* over all calls, their results, and all switches */
+    uint64_t points, switches, allocs, faults;
+    uint64_t virtual_ns;
+    char what[600];     /* why it failed */
+} gnp_sim_result;
+
+/*
+ * Makes a world, runs fn(arg) as its first thread, and looks when that returns that nothing is left: no
+ * thread, memory, descriptor or path.  Each world is a process of its own (a copy of this one), so
+ * that none sees what an older one left in static memory, and crashes and hangs are results.
+ */
+void gnp_sim_run(const gnp_sim_config *config, void (*fn)(void *arg), void *arg, gnp_sim_result *out);
+
+/* Everything below: on threads of the world only. */
+
+/* The world has failed: for oracles. */
+_Noreturn void gnp_sim_fail(const char *format, ...);
+
+/* Adds a number to the hash (and to the trace), so that two runs compare what the test saw as well. */
+void gnp_sim_note(const char *what, int64_t a, int64_t b);
+
+/* Those of this world, as they are now. */
+const gnp_sim_knobs *gnp_sim_knobs_now(void);
+
+/* A number below n. */
+uint64_t gnp_sim_below(uint64_t n);
+
+/* Faults so far that may have cost somebody a connection or a call. */
+uint64_t gnp_sim_faults(void);
+
+/* No fault of the kinds that cost something happens any more. */
+void gnp_sim_heal(void);
+
+/* Allocations and descriptors that are out now. */
+uint64_t gnp_sim_blocks(void);
+unsigned gnp_sim_descriptors(void);
+
+/* Threads of the test, which no fault keeps from starting. */
+typedef struct gnp_sim_thread gnp_sim_thread;
+gnp_sim_thread *gnp_sim_spawn(void (*fn)(void *arg), void *arg, const char *name);
+void gnp_sim_join(gnp_sim_thread *t);
+void gnp_sim_sleep(uint64_t ns);
+
+/* An environment variable as gnp_env will see it.  Borrowed. */
+void gnp_sim_setenv(const char *name, const char *value);
+
+/* A file that gnp_file_open finds.  Borrowed. */
+void gnp_sim_file(const char *path, const void *data, size_t n);
+
+/* A signal comes to the process.  Returns 0 if it would have ended it. */
+int gnp_sim_signal(int what);
+
+/*
+ * Peers: the other end of a connection, on another host, driven by a thread of the test.  No fault
+ * of our host hits them.  They block in virtual time.
+ */
+typedef struct gnp_sim_peer gnp_sim_peer;
+enum { GNP_SIM_EOF = -2, GNP_SIM_RESET = -15, GNP_SIM_TIMEOUT = -18, GNP_SIM_REFUSED = -14 };
+
+/* addr: "127.0.0.1:80", "[::1]:80", "unix:/path".  NULL and *why when nobody answers. */
+gnp_sim_peer *gnp_sim_connect(const char *addr, int *why);
+/* All n bytes: 0, or GNP_SIM_RESET or GNP_SIM_TIMEOUT; *sent (may be NULL) tells how many went. */
+int gnp_sim_send(gnp_sim_peer *p, const void *data, size_t n, size_t *sent);
+/* What there is, at least a byte: how many, GNP_SIM_EOF, GNP_SIM_RESET, or GNP_SIM_TIMEOUT when nothing came
+ * for so long. */
+int64_t gnp_sim_recv(gnp_sim_peer *p, void *out, size_t cap, uint64_t timeout_ns);
+void gnp_sim_half_close(gnp_sim_peer *p);
+/* The connection is cut, also for threads that are inside a call on p; part of what it sent last may never
+ * arrive.  It still has to be closed. */
+void gnp_sim_reset(gnp_sim_peer *p);
+/* Closes and frees it. */
+void gnp_sim_close(gnp_sim_peer *p, int reset);
+
+/* A peer that listens where others dial; accept gives NULL after timeout_ns. */
+typedef struct gnp_sim_server gnp_sim_server;
+gnp_sim_server *gnp_sim_listen(const char *addr, int backlog);
+gnp_sim_peer *gnp_sim_accept(gnp_sim_server *l, uint64_t timeout_ns);
+void gnp_sim_server_close(gnp_sim_server *l);
+
+/* A peer that sends and takes datagrams. */
+gnp_sim_peer *gnp_sim_dgram(const char *bind);
+int gnp_sim_sendto(gnp_sim_peer *p, const char *to, const void *data, size_t n);
+int64_t gnp_sim_recvfrom(gnp_sim_peer *p, void *out, size_t cap, uint64_t timeout_ns);
+
+/* The host's own clock, for rates; not for what happens in a world. */
+uint64_t gnp_sim_host_now(void);
+
+#endif

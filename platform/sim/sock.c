@@ -1,0 +1,499 @@
+/* SPDX-License-Identifier: MIT */
+/* Detached sockets, their options, and paths. */
+#include "world.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define BACKLOG_MAX 4096 /* net.core.somaxconn of Linux */
+
+static GNP_THREAD_LOCAL int last_error;
+
+int gnp_os_error(void)
+{
+    return last_error;
+}
+
+int gnp_sim_error(int code)
+{
+    if (code < 0 && code != GNP_AGAIN && code != GNP_EOF)
+        last_error = -code; /* the simulated system's own numbers */
+    return code;
+}
+
+/* ------------------------------------------------------------------ options */
+
+enum { ON_TCP = 1, ON_LISTENER = 2, ON_UDP = 4, ON_UNIX = 8, ON_IP = ON_TCP | ON_LISTENER | ON_UDP };
+
+typedef struct option {
+    unsigned on;
+    int64_t least, most;
+} option;
+
+static const option options[] = {
+    [GNP_OPT_NODELAY] = { ON_TCP | ON_LISTENER, 0, 1 },
+    [GNP_OPT_KEEPALIVE] = { ON_TCP | ON_LISTENER, 0, 32767 },
+    [GNP_OPT_KEEPALIVE_INTVL] = { ON_TCP | ON_LISTENER, 1, 32767 },
+    [GNP_OPT_KEEPALIVE_COUNT] = { ON_TCP | ON_LISTENER, 1, 127 },
+    [GNP_OPT_RECV_BUFFER] = { ON_IP | ON_UNIX, 1, INT32_MAX },
+    [GNP_OPT_SEND_BUFFER] = { ON_IP | ON_UNIX, 1, INT32_MAX },
+    [GNP_OPT_LINGER] = { ON_TCP | ON_LISTENER, -1, 65535 },
+    [GNP_OPT_USER_TIMEOUT] = { ON_TCP | ON_LISTENER, 0, INT32_MAX },
+    [GNP_OPT_TOS] = { ON_IP, 0, 255 },
+    [GNP_OPT_TTL] = { ON_IP, 1, 255 },
+    [GNP_OPT_BROADCAST] = { ON_UDP, 0, 1 },
+    [GNP_OPT_MULTICAST_TTL] = { ON_UDP, 0, 255 },
+    [GNP_OPT_MULTICAST_LOOP] = { ON_UDP, 0, 1 },
+    [GNP_OPT_MULTICAST_IF] = { ON_UDP, 0, INT32_MAX },
+    [GNP_OPT_MAXSEG] = { ON_TCP | ON_LISTENER, 88, 65535 },
+};
+
+static unsigned sort_of(const gnp_sock *s)
+{
+    if (s->family == GNP_FAMILY_UNIX)
+        return ON_UNIX;
+    return s->kind == GNP_DGRAM ? ON_UDP : s->kind == GNP_LISTENER ? ON_LISTENER : ON_TCP;
+}
+
+static const option *option_of(const gnp_sock *s, int opt)
+{
+    if (opt <= 0 || (size_t)opt >= sizeof(options) / sizeof(options[0]))
+        return NULL;
+    return options[opt].on & sort_of(s) ? &options[opt] : NULL;
+}
+
+int gnp_sock_set(gnp_sock *s, int opt, int64_t value)
+{
+    sim_file *f = gnp_sim_get(s->os);
+    const option *o = option_of(s, opt);
+    int r = o == NULL ? GNP_ENOTSUP : value < o->least || value > o->most ? GNP_EINVAL : GNP_OK;
+
+    gnp_sim_call();
+    if (r == GNP_OK) {
+        f->opts[opt] = value;
+        f->opts_set |= UINT32_C(1) << opt;
+    }
+    gnp_sim_mark("sock_set", opt, value, r);
+    return gnp_sim_error(r);
+}
+
+int gnp_sock_get(const gnp_sock *s, int opt, int64_t *value)
+{
+    sim_file *f = gnp_sim_get(s->os);
+
+    gnp_sim_call();
+    if (option_of(s, opt) == NULL)
+        return gnp_sim_error(GNP_ENOTSUP);
+    *value = f->opts[opt];
+    return GNP_OK;
+}
+
+/* -------------------------------------------------------------------- paths */
+
+typedef struct path {
+    struct path *next;
+    gnp_addr addr;
+    uint64_t ino;
+    sim_file *listener; /* NULL: nobody serves it any more */
+} path;
+
+static path *paths;
+static uint64_t next_ino = 1;
+
+static path **path_at(const gnp_addr *a)
+{
+    path **at = &paths;
+
+    while (*at != NULL && !gnp_sim_addr_same(&(*at)->addr, a))
+        at = &(*at)->next;
+    return at;
+}
+
+void gnp_sim_path_remove(const gnp_addr *a)
+{
+    path **at = path_at(a);
+    path *p = *at;
+
+    if (p == NULL)
+        return;
+    *at = p->next;
+    free(p);
+}
+
+int gnp_sim_path_bind(sim_file *f, const gnp_addr *a, gnp_bound *out)
+{
+    path *p;
+    int r = gnp_sim_bind(f, a, GNP_EXCLUSIVE);
+
+    memset(out, 0, sizeof(*out));
+    if (r != GNP_OK || a->len == 0 || a->u.path[0] == '\0')
+        return r;
+    gnp_sim_path_remove(a); /* nobody serves it, or the bind had failed */
+    p = calloc(1, sizeof(*p));
+    if (p == NULL)
+        abort();
+    p->addr = *a;
+    p->ino = next_ino++;
+    p->next = paths;
+    paths = p;
+    out->ino = p->ino;
+    out->owned = 1;
+    return GNP_OK;
+}
+
+void gnp_unlink_bound(const gnp_addr *a, const gnp_bound *bound)
+{
+    path *p;
+
+    if (!bound->owned || a->family != GNP_FAMILY_UNIX)
+        return;
+    gnp_sim_call();
+    p = *path_at(a);
+    if (p != NULL && p->ino == bound->ino)
+        gnp_sim_path_remove(a);
+    gnp_sim_mark("unlink", p != NULL, 0, 0);
+}
+
+void gnp_sim_end_paths(void)
+{
+    if (paths != NULL)
+        gnp_sim_fail("the path of a Unix socket was left: %.*s", (int)paths->addr.len, paths->addr.u.path);
+}
+
+/* ------------------------------------------------------------------- making */
+
+/* The reasons why a socket cannot be had today. */
+static int no_socket(void)
+{
+    static const int codes[] = { GNP_EMFILE, GNP_ENFILE, GNP_ENOBUFS, GNP_ENOMEM };
+
+    return gnp_sim_fault(sim.knobs.sock_error) ? codes[gnp_sim_below(4)] : GNP_OK;
+}
+
+static int known(int family)
+{
+    return family == GNP_FAMILY_UNIX || family == GNP_FAMILY_IPV4 || family == GNP_FAMILY_IPV6;
+}
+
+/* A descriptor of a new file in s; then the options. */
+static int make(gnp_sock *s, int kind, int file_kind, int family, const gnp_sock_opts *o)
+{
+    sim_file *f;
+    unsigned i;
+    int r = no_socket();
+
+    memset(s, 0, sizeof(*s));
+    s->os = -1;
+    if (!known(family) || (family == GNP_FAMILY_UNIX && kind == GNP_DGRAM))
+        return GNP_ENOTSUP;
+    if (r != GNP_OK)
+        return r;
+    f = gnp_sim_file_new(file_kind, family, 1);
+    r = gnp_sim_open(f, &s->os);
+    if (r != GNP_OK) {
+        gnp_sim_file_unref(f, 0);
+        return r;
+    }
+    s->kind = (uint8_t)kind;
+    s->family = (uint8_t)family;
+    if (o != NULL && o->device != NULL && gnp_interface_index(o->device) == 0)
+        r = GNP_ENOENT;
+    for (i = 0; r == GNP_OK && o != NULL && i < o->opt_count; i++)
+        r = gnp_sock_set(s, o->opts[i].opt, o->opts[i].value);
+    return r;
+}
+
+static int give_up(gnp_sock *s, int r)
+{
+    if (s->os >= 0)
+        gnp_sim_shut(s->os, 0);
+    s->os = -1;
+    return gnp_sim_error(r);
+}
+
+int gnp_sim_make(gnp_sock *s, int kind, int family, const gnp_addr *local, const gnp_sock_opts *o)
+{
+    int r = make(s, kind, kind == GNP_DGRAM ? SIM_DGRAM : SIM_STREAM, family, o);
+
+    if (r != GNP_OK)
+        return give_up(s, r);
+    if (kind == GNP_DGRAM || (local != NULL && local->port != 0)) {
+        gnp_addr here;
+        memset(&here, 0, sizeof(here));
+        here.family = (uint8_t)family;
+        r = gnp_sim_bind(gnp_sim_get(s->os), local != NULL ? local : &here, GNP_EXCLUSIVE);
+    }
+    return r == GNP_OK ? GNP_OK : give_up(s, r);
+}
+
+int gnp_listen(gnp_sock *out, const gnp_addr *a, const gnp_sock_opts *o, gnp_bound *bound)
+{
+    gnp_bound mine;
+    sim_file *f;
+    int r;
+
+    if (bound == NULL)
+        bound = &mine;
+    memset(bound, 0, sizeof(*bound));
+    gnp_sim_call();
+    r = make(out, GNP_LISTENER, SIM_LISTENER, a->family, o);
+    if (r != GNP_OK)
+        return give_up(out, r);
+    f = gnp_sim_get(out->os);
+    f->backlog = o != NULL && o->backlog > 0 ? (unsigned)o->backlog : BACKLOG_MAX;
+    if (a->family == GNP_FAMILY_UNIX)
+        r = gnp_sim_path_bind(f, a, bound);
+    else
+        r = gnp_sim_bind(f, a, o != NULL ? o->reuseport : GNP_EXCLUSIVE);
+    gnp_sim_mark("listen", out->os, f->local.port, r);
+    return r == GNP_OK ? GNP_OK : give_up(out, r);
+}
+
+int gnp_dgram_open(gnp_sock *out, const gnp_addr *a, const gnp_sock_opts *o)
+{
+    int r;
+
+    gnp_sim_call();
+    r = make(out, GNP_DGRAM, SIM_DGRAM, a->family, o);
+    if (r != GNP_OK)
+        return give_up(out, r);
+    r = gnp_sim_bind(gnp_sim_get(out->os), a, o != NULL ? o->reuseport : GNP_EXCLUSIVE);
+    gnp_sim_mark("dgram_open", out->os, gnp_sim_get(out->os)->local.port, r);
+    return r == GNP_OK ? GNP_OK : give_up(out, r);
+}
+
+void gnp_sock_close(gnp_sock *s, int reset)
+{
+    if (s->os < 0)
+        return;
+    gnp_sim_call();
+    gnp_sim_mark("sock_close", s->os, reset, 0);
+    gnp_sim_shut(s->os, reset);
+    s->os = -1;
+}
+
+int gnp_sock_local(const gnp_sock *s, gnp_addr *out)
+{
+    gnp_sim_call();
+    *out = gnp_sim_get(s->os)->local;
+    return GNP_OK;
+}
+
+int gnp_sock_peer(const gnp_sock *s, gnp_addr *out)
+{
+    const sim_file *f = gnp_sim_get(s->os);
+
+    gnp_sim_call();
+    if (f->kind == SIM_STREAM ? !gnp_sim_stream_connected(f) : !f->connected)
+        return gnp_sim_error(GNP_ENOTCONN);
+    *out = f->peer;
+    return GNP_OK;
+}
+
+/* -------------------------------------------------------------- descriptors */
+
+int gnp_sock_import(gnp_sock *out, intptr_t os)
+{
+    sim_file *f = gnp_sim_look(os);
+
+    gnp_sim_call();
+    if (f == NULL || (f->kind != SIM_STREAM && f->kind != SIM_LISTENER && f->kind != SIM_DGRAM))
+        return gnp_sim_error(GNP_EINVAL);
+    memset(out, 0, sizeof(*out));
+    out->os = os;
+    out->family = f->family;
+    out->kind = f->kind == SIM_STREAM ? GNP_STREAM : f->kind == SIM_LISTENER ? GNP_LISTENER : GNP_DGRAM;
+    return GNP_OK;
+}
+
+int gnp_descriptor_dup(intptr_t os, intptr_t *out)
+{
+    sim_file *f = gnp_sim_look(os);
+    int r;
+
+    gnp_sim_call();
+    if (f == NULL)
+        return gnp_sim_error(GNP_EINVAL);
+    r = gnp_sim_fault(sim.knobs.sock_error) ? GNP_EMFILE : gnp_sim_open(f, out);
+    if (r == GNP_OK)
+        f->refs++;
+    gnp_sim_mark("dup", os, 0, r);
+    return gnp_sim_error(r);
+}
+
+int gnp_sock_dup(const gnp_sock *s, intptr_t *out)
+{
+    return gnp_descriptor_dup(s->os, out);
+}
+
+void gnp_descriptor_close(intptr_t os)
+{
+    gnp_sim_call();
+    gnp_sim_mark("descriptor_close", os, 0, 0);
+    gnp_sim_shut(os, 0);
+}
+
+/* -------------------------------------------------------------------- files */
+
+typedef struct known_file {
+    struct known_file *next;
+    const char *path;
+    const void *data;
+    size_t n;
+} known_file;
+
+static known_file *files;
+
+void gnp_sim_file(const char *name, const void *data, size_t n)
+{
+    known_file *k = calloc(1, sizeof(*k));
+
+    if (k == NULL)
+        abort();
+    *k = (known_file){ files, name, data, n };
+    files = k;
+}
+
+int gnp_file_open(intptr_t *out, const char *name)
+{
+    known_file *k = files;
+    sim_file *f;
+    int r;
+
+    gnp_sim_call();
+    while (k != NULL && strcmp(k->path, name) != 0)
+        k = k->next;
+    if (k == NULL)
+        return gnp_sim_error(GNP_ENOENT);
+    if (gnp_sim_fault(sim.knobs.sock_error))
+        return gnp_sim_error(GNP_ENFILE);
+    f = gnp_sim_file_new(SIM_DATA, 0, 1);
+    f->data = k->data;
+    f->size = k->n;
+    r = gnp_sim_open(f, out);
+    if (r != GNP_OK)
+        gnp_sim_file_unref(f, 0);
+    return gnp_sim_error(r);
+}
+
+int gnp_file_size(intptr_t file, uint64_t *size)
+{
+    const sim_file *f = gnp_sim_look(file);
+
+    gnp_sim_call();
+    if (f == NULL || f->kind != SIM_DATA)
+        return gnp_sim_error(GNP_EINVAL);
+    *size = f->size;
+    return GNP_OK;
+}
+
+/* Of the process that is simulated: everybody is the same one. */
+int gnp_sock_cred(const gnp_sock *s, gnp_cred *out)
+{
+    gnp_sim_call();
+    if (s->family != GNP_FAMILY_UNIX)
+        return gnp_sim_error(GNP_ENOTSUP);
+    *out = (gnp_cred){ 100, 1000, 1000 };
+    return GNP_OK;
+}
+
+/* ------------------------------------------------------------------- groups */
+
+static int is_group(const sim_file *f, const gnp_addr *g)
+{
+    if (f->kind != SIM_DGRAM || f->family != g->family)
+        return 0;
+    return g->family == GNP_FAMILY_IPV4 ? g->u.ip[0] >= 224 && g->u.ip[0] < 240 : g->u.ip[0] == 0xff;
+}
+
+static unsigned group_at(const sim_file *f, const gnp_addr *g)
+{
+    unsigned i = 0;
+
+    while (i < f->group_count && !gnp_sim_addr_same(&f->groups[i], g))
+        i++;
+    return i;
+}
+
+int gnp_sock_join(const gnp_sock *s, const gnp_addr *group, unsigned interface_index)
+{
+    sim_file *f = gnp_sim_get(s->os);
+
+    gnp_sim_call();
+    if (!is_group(f, group))
+        return gnp_sim_error(GNP_EINVAL);
+    if (interface_index > 1)
+        return gnp_sim_error(GNP_ENOENT);
+    if (group_at(f, group) < f->group_count)
+        return gnp_sim_error(GNP_EADDRINUSE);
+    if (f->group_count == sizeof(f->groups) / sizeof(f->groups[0]))
+        return gnp_sim_error(GNP_ENOBUFS);
+    f->groups[f->group_count++] = *group;
+    return GNP_OK;
+}
+
+int gnp_sock_leave(const gnp_sock *s, const gnp_addr *group, unsigned interface_index)
+{
+    sim_file *f = gnp_sim_get(s->os);
+    unsigned i = group_at(f, group);
+
+    (void)interface_index;
+    gnp_sim_call();
+    if (!is_group(f, group))
+        return gnp_sim_error(GNP_EINVAL);
+    if (i == f->group_count)
+        return gnp_sim_error(GNP_EADDRNOTAVAIL);
+    f->groups[i] = f->groups[--f->group_count];
+    return GNP_OK;
+}
+
+/* ------------------------------------------------------------- what there is */
+
+int gnp_reuseport_by_cpu(const gnp_sock *s, unsigned n)
+{
+    (void)s;
+    (void)n;
+    return gnp_sim_error(GNP_ENOTSUP);
+}
+
+int gnp_reuseport_balances(int kind)
+{
+    (void)kind;
+    return sim.knobs.reuseport_balances;
+}
+
+int gnp_inherited_take(gnp_inherited *out, int cap)
+{
+    (void)out;
+    (void)cap;
+    return 0;
+}
+
+int gnp_has_ipv6(void)
+{
+    return 1;
+}
+
+int gnp_reserve_take(gnp_reserve *r)
+{
+    sim_file *f;
+    int code;
+
+    if (r->os >= 0)
+        return GNP_OK;
+    gnp_sim_call();
+    f = gnp_sim_file_new(SIM_OTHER, 0, 1);
+    code = gnp_sim_fault(sim.knobs.sock_error) ? GNP_EMFILE : gnp_sim_open(f, &r->os);
+    if (code != GNP_OK)
+        gnp_sim_file_unref(f, 0);
+    gnp_sim_mark("reserve", r->os, 0, code);
+    return gnp_sim_error(code);
+}
+
+void gnp_reserve_release(gnp_reserve *r)
+{
+    gnp_sim_call();
+    if (r->os >= 0)
+        gnp_sim_shut(r->os, 0);
+    r->os = -1;
+}

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: MIT */
+/* The rest of the simulated process: environment, output, signals, limits. */
+#include "world.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+int gnp_sys_init(void)
+{
+    return GNP_OK;
+}
+
+/* -------------------------------------------------------------- environment */
+
+#define VARIABLES 16
+
+static struct {
+    const char *name, *value;
+} variables[VARIABLES];
+
+void gnp_sim_setenv(const char *name, const char *value)
+{
+    unsigned i = 0;
+
+    while (i < VARIABLES - 1 && variables[i].name != NULL && strcmp(variables[i].name, name) != 0)
+        i++;
+    variables[i].name = name;
+    variables[i].value = value;
+}
+
+const char *gnp_env(const char *name)
+{
+    unsigned i;
+
+    for (i = 0; i < VARIABLES && variables[i].name != NULL; i++) {
+        if (strcmp(variables[i].name, name) == 0)
+            return variables[i].value;
+    }
+    return NULL;
+}
+
+/* ------------------------------------------------------------------- output */
+
+/* Seen only with the trace: worlds in their thousands would fill a terminal. */
+void gnp_stderr(const char *text, size_t n)
+{
+    gnp_sim_call();
+    gnp_sim_mark("stderr", (int64_t)n, 0, 0);
+    if (sim.trace)
+        fwrite(text, 1, n, stderr);
+}
+
+int gnp_append_open(const char *path, intptr_t *out)
+{
+    sim_file *f;
+    int r;
+
+    (void)path;
+    gnp_sim_call();
+    f = gnp_sim_file_new(SIM_OTHER, 0, 1);
+    r = gnp_sim_open(f, out);
+    if (r != GNP_OK)
+        gnp_sim_file_unref(f, 0);
+    return gnp_sim_error(r);
+}
+
+int gnp_append(intptr_t file, const char *text, size_t n)
+{
+    (void)gnp_sim_get(file);
+    gnp_stderr(text, n);
+    return GNP_OK;
+}
+
+void gnp_append_close(intptr_t file)
+{
+    gnp_descriptor_close(file);
+}
+
+int gnp_stderr_is_terminal(void)
+{
+    return 0;
+}
+
+/* ------------------------------------------------------------------ signals */
+
+#define WATCHERS 8
+#define SIGNALS 32
+
+static struct {
+    gnp_poller *poller;
+    int pending;
+} watchers[WATCHERS];
+static unsigned holds, watching;
+static int held; /* came while nobody watched */
+static struct {
+    int claimed, came;
+    gnp_poller *route;
+} claims[SIGNALS];
+
+int gnp_signal_hold(void)
+{
+    gnp_sim_call();
+    holds++;
+    return GNP_OK;
+}
+
+void gnp_signal_unhold(void)
+{
+    gnp_sim_call();
+    if (holds == 0)
+        gnp_sim_fail("gnp_signal_unhold: without a hold");
+    if (--holds == 0)
+        held = 0;
+}
+
+static int watcher_of(const gnp_poller *p)
+{
+    int i;
+
+    for (i = 0; i < WATCHERS; i++) {
+        if (watchers[i].poller == p)
+            return i;
+    }
+    return -1;
+}
+
+int gnp_signal_watch(gnp_poller *p)
+{
+    int i = watcher_of(NULL);
+
+    gnp_sim_call();
+    if (i < 0)
+        return gnp_sim_error(GNP_EBUSY);
+    watchers[i].poller = p;
+    watchers[i].pending = held;
+    watching++;
+    if (held)
+        gnp_wake(p);
+    return GNP_OK;
+}
+
+int gnp_signal_take(gnp_poller *p)
+{
+    int i = watcher_of(p), what;
+
+    gnp_sim_call();
+    if (i < 0)
+        return GNP_SIGNAL_NONE;
+    what = watchers[i].pending;
+    watchers[i].pending = 0;
+    return what;
+}
+
+void gnp_signal_unwatch(gnp_poller *p)
+{
+    int i = watcher_of(p);
+
+    gnp_sim_call();
+    if (i < 0)
+        gnp_sim_fail("gnp_signal_unwatch: it does not watch");
+    watchers[i].poller = NULL;
+    watching--;
+}
+
+int gnp_signal_claim(int what)
+{
+    gnp_sim_call();
+    if (what <= 0 || what >= SIGNALS)
+        return gnp_sim_error(GNP_ENOTSUP);
+    if (claims[what].claimed)
+        return gnp_sim_error(GNP_EBUSY);
+    claims[what].claimed = 1;
+    claims[what].came = 0;
+    claims[what].route = NULL;
+    return GNP_OK;
+}
+
+void gnp_signal_disclaim(int what)
+{
+    gnp_sim_call();
+    claims[what].claimed = 0;
+    claims[what].route = NULL;
+}
+
+void gnp_signal_route(int what, gnp_poller *p)
+{
+    gnp_sim_call();
+    claims[what].route = p;
+    if (p != NULL && claims[what].came)
+        gnp_wake(p);
+}
+
+int gnp_signal_came(int what)
+{
+    int came = claims[what].came;
+
+    gnp_sim_call();
+    claims[what].came = 0;
+    return came;
+}
+
+int gnp_sim_signal(int what)
+{
+    int i;
+
+    gnp_sim_call();
+    gnp_sim_mark("signal", what, 0, 0);
+    if (what > 0 && what < SIGNALS && claims[what].claimed) {
+        claims[what].came = 1;
+        if (claims[what].route != NULL)
+            gnp_wake(claims[what].route);
+        return 1;
+    }
+    if (holds == 0 && watching == 0)
+        return 0;
+    held = what;
+    for (i = 0; i < WATCHERS; i++) {
+        if (watchers[i].poller != NULL) {
+            watchers[i].pending = what;
+            gnp_wake(watchers[i].poller);
+        }
+    }
+    return 1;
+}
+
+/* ------------------------------------------------------------ CPU and limits */
+
+unsigned gnp_cpu_count(void)
+{
+    return 2;
+}
+
+int gnp_cpu_pin(unsigned i)
+{
+    (void)i;
+    return GNP_OK;
+}
+
+uint64_t gnp_resident(void)
+{
+    return sim.bytes;
+}
+
+uint64_t gnp_descriptor_limit(int raise)
+{
+    (void)raise;
+    return sim.knobs.descriptors != 0 ? sim.knobs.descriptors : UINT64_MAX;
+}
+
+int gnp_descriptor_limit_set(uint64_t n)
+{
+    sim.knobs.descriptors = n < UINT32_MAX ? (unsigned)n : 0;
+    return GNP_OK;
+}

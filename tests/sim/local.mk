@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: MIT
+# The core on the simulated system.  Not part of make check yet: make check-sim SEEDS=1000.
+EXTRA_PROGRAMS += %D%/sim
+CLEANFILES += %D%/sim$(EXEEXT)
+%C%_sim_SOURCES = \
+	%D%/common.c \
+	%D%/echo.c \
+	%D%/scenario.h \
+	%D%/sim.c
+%C%_sim_CFLAGS = $(AM_CFLAGS)
+%C%_sim_LDADD = libgannet_sim.la
+
+SEEDS = 1000
+check-sim: %D%/sim$(EXEEXT)
+	%D%/sim --seeds 1..$(SEEDS)
+	%D%/sim --quiet --twice --seeds 1..50
+.PHONY: check-sim
