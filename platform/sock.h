@@ -73,9 +73,10 @@ typedef struct gnp_sock_opts {
     unsigned opt_count;
 } gnp_sock_opts;
 
-/* What a bound Unix path is remembered by, so that only our own is removed. */
+/* What a bound Unix path is remembered by, so that only our own is removed.  The time too: a file system
+ * may give the number of a file that is gone to the next one. */
 typedef struct gnp_bound {
-    uint64_t dev, ino;
+    uint64_t dev, ino, made;
     int owned;
 } gnp_bound;
 

@@ -486,6 +486,28 @@ START_TEST(restart_without_a_gap)
 }
 END_TEST
 
+/* One that has ended and is destroyed late takes no path away that is another's by now, also if the file
+ * system gave that the number of its own. */
+START_TEST(path_of_a_successor)
+{
+    gn_options o = nt_options(1);
+    const char *url = nt_unix_url();
+    tc_net *net = tc_net_open();
+    for (unsigned i = 0; i < 5; i++) {
+        gn_engine *e = nt_start(&echo_handler, NULL, &o, url, (char *)NULL), *f;
+        ck_assert_int_eq(gn_engine_stop(e, NT_SECOND), GN_OK);
+        ck_assert_int_eq(nt_join(e), GN_OK);
+        gnp_sleep_until(gnp_now() + 20 * NT_MS); /* beyond the steps of the file system's clock */
+        f = nt_start(&echo_handler, NULL, &o, url, (char *)NULL);
+        ck_assert_int_eq(gn_engine_destroy(e), GN_OK);
+        one_echo(net, url);
+        nt_stop(f, NT_SECOND);
+        ck_assert_int_ne(nt_shell("test -e %s", url + strlen("unix://")), 0);
+    }
+    tc_net_close(net);
+}
+END_TEST
+
 static gn_descriptor dup_of_conn;
 
 static gn_action look_at_socket(gn_conn *c, void *user)
@@ -1348,6 +1370,7 @@ int main(void)
 
     t = nt_case(s, "sockets", 30);
     tcase_add_loop_test(t, restart_without_a_gap, 0, 4);
+    tcase_add_test(t, path_of_a_successor);
     tcase_add_loop_test(t, the_socket_of_a_connection, 0, 2);
     tcase_add_loop_test(t, listener_that_passes_descriptors, 0, 2);
 
