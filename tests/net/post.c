@@ -248,6 +248,118 @@ START_TEST(waiting_bytes_have_a_limit)
 }
 END_TEST
 
+#define ASKERS 3u
+static gnp_atomic64 asked, answered;
+static gnp_atomic32 asking;
+static gn_handle ask_conn[4], ask_loop[2];
+static unsigned char ask_data[40000];
+
+static void answer(gn_handle h, int status, void *arg)
+{
+    (void)h;
+    (void)status;
+    (void)arg;
+    gnp_add64(&answered, 1);
+}
+
+static int ask_one(uint64_t dice)
+{
+    gn_handle c = ask_conn[dice % 4], l = ask_loop[dice / 4 % 2];
+    size_t n = dice / 8 % 64 == 0 ? sizeof ask_data : (size_t)(dice / 512 % 300);
+    gn_iov v = { ask_data, n };
+    gn_op op = GN_OP_NONE;
+    int rc;
+    switch (dice / 1000003 % 10) {
+    case 0:
+        return gn_write(c, ask_data, n, answer, NULL);
+    case 1:
+        return gn_write_ref(c, &v, 1, answer, NULL);
+    case 2:
+        return gn_write_sent(c, &v, 1, answer, NULL);
+    case 3:
+        return gn_execute(dice % 3 ? c : l, answer, NULL);
+    case 4:
+        return gn_execute_low(dice % 3 ? c : l, answer, NULL);
+    case 5:
+        return gn_wake(c, answer, NULL);
+    case 6:
+    case 7:
+        return gn_migrate(c, l, answer, NULL);
+    case 8:
+        return dice % 1001 == 0 ? gn_close(c, answer, NULL) : gn_wake(c, answer, NULL);
+    default:
+        rc = gn_schedule(c, dice % 3 ? dice % 3000000 : 600 * NT_SECOND, answer, NULL, &op);
+        if (rc == GN_OK && dice % 5 == 0)
+            (void)gn_cancel(op);
+        return rc;
+    }
+}
+
+static void ask_much(void *arg)
+{
+    uint64_t seed = (uint64_t)(uintptr_t)arg;
+    int rc = GN_OK;
+    while (rc != GN_ECLOSED || gnp_load32(&asking)) {
+        gnp_add64(&asked, 1);
+        rc = ask_one(nt_random(&seed) >> 8);
+        if (rc != GN_OK)
+            (void)gnp_sub64(&asked, 1);
+        NT_EXPECT(rc == GN_OK || rc == GN_ELIMIT || rc == GN_ECLOSED);
+    }
+}
+
+static gn_action drop(gn_conn *c, void *user)
+{
+    (void)user;
+    gn_conn_discard(c, SIZE_MAX);
+    return GN_NONE;
+}
+
+/* Whatever the operations are about when the loops end under their senders: each that was accepted is
+ * answered once, and no byte of them is counted in the loops' next life. */
+START_TEST(nothing_stays_charged)
+{
+    static const gn_handler h = { .on_open = nt_on_open, .on_traffic = drop };
+    gn_options o = nt_options(2);
+    o.post_max = NT_MIB;
+    gnp_store64(&asked, 0);
+    gnp_store64(&answered, 0);
+    for (unsigned round = 0; round < nt_scaled(12, 2); round++) {
+        gn_engine *e = nt_start(&h, NULL, &o, "tcp://127.0.0.1:0", (char *)NULL);
+        tc_net *net = tc_net_open();
+        gnp_thread t[ASKERS];
+        tc *c[4];
+        gn_stats s = { .size = sizeof s };
+        ck_assert_int_eq(gn_engine_stats(e, &s), GN_OK);
+        ck_assert_uint_eq(s.bytes_posted, 0);
+        for (unsigned i = 0; i < 4; i++) {
+            c[i] = tc_connect(net, nt_url(e, 0));
+            nt_await(NT_OPEN, 4 * round + i + 1);
+            ask_conn[i] = nt_nth(NT_OPEN, 4 * round + i).id;
+        }
+        ask_loop[0] = gn_engine_loop(e, 0);
+        ask_loop[1] = gn_engine_loop(e, 1);
+        gnp_store32(&asking, 1);
+        for (uintptr_t i = 0; i < ASKERS; i++)
+            ck_assert_int_eq(gnp_thread_start(&t[i], ask_much, (void *)(8 * round + i + 1), "asks"), GNP_OK);
+        gnp_sleep_until(gnp_now() + 20 * NT_MS);
+        ck_assert_int_eq(gn_engine_stop(e, round % 3 ? 5 * NT_MS : 0), GN_OK);
+        gnp_store32(&asking, 0);
+        for (unsigned i = 0; i < ASKERS; i++)
+            gnp_thread_join(&t[i]);
+        (void)nt_join(e);
+        ck_assert_uint_eq(gnp_load64(&answered), gnp_load64(&asked));
+        ck_assert_int_eq(gn_engine_stats(e, &s), GN_OK);
+        ck_assert_uint_eq(s.bytes_posted, 0);
+        ck_assert_int_eq(gn_engine_destroy(e), GN_OK);
+        for (unsigned i = 0; i < 4; i++)
+            tc_close(c[i]);
+        tc_net_close(net);
+    }
+    ck_assert_uint_gt(gnp_load64(&answered), 100);
+}
+END_TEST
+
 static gnp_atomic64 small_done;
 
 static void count_done(gn_handle h, int status, void *arg)
@@ -476,6 +588,7 @@ int main(void)
     tcase_add_test(t, input_does_not_starve_tasks);
     tcase_add_test(t, senders_keep_their_order);
     tcase_add_test(t, waiting_bytes_have_a_limit);
+    tcase_add_test(t, nothing_stays_charged);
     tcase_add_test(t, steady_state_allocates_nothing);
     t = nt_case(s, "schedule", 60);
     tcase_add_test(t, scheduled_in_time);
