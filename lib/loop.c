@@ -157,6 +157,9 @@ static void tick(gni_timer *t, void *arg)
     gn_loop *l = arg;
     const gn_engine *e = l->engine;
     uint64_t next = GNP_NEVER;
+    if (l->watched) {
+        gni_busy_begin(&l->busy, GN_HANDLE_NONE);
+    }
     gn_action action = e->handler->on_tick(l->engine, &next, e->user);
     if (action == GN_SHUTDOWN) {
         gn_engine_stop(l->engine, e->options.drain_ns);

@@ -62,6 +62,9 @@ void gni_signals_run(const gni_signals *s, gn_engine *e)
     for (unsigned i = 0; i < s->count; i++) {
         const gni_signal_entry *one = &s->entry[i];
         if (gnp_signal_came((int)one->signal)) {
+            if (e->loops[0]->watched) { /* this one */
+                gni_busy_begin(&e->loops[0]->busy, GN_HANDLE_NONE);
+            }
             one->fn(e, one->signal, one->arg);
         }
     }

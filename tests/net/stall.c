@@ -3,7 +3,7 @@
 #include "harness.h"
 
 #define STALL (60 * NT_MS)
-#define BLOCK (250 * NT_MS) /* long enough for a few looks */
+#define BLOCK (400 * NT_MS) /* long enough for a few looks, on a busy machine too */
 
 static gnp_atomic64 told_conn;
 static gnp_atomic64 told_ns;
@@ -121,6 +121,76 @@ START_TEST(in_other_callbacks)
 }
 END_TEST
 
+static gnp_atomic32 tick_blocks;
+
+static gn_action ask_tick(gn_conn *c, void *user)
+{
+    (void)user;
+    gn_conn_discard(c, SIZE_MAX);
+    gnp_store32(&tick_blocks, nt_count(NT_TRAFFIC) > 0); /* the one of this very turn */
+    nt_note(NT_TRAFFIC, 0, 0);
+    return GN_NONE;
+}
+
+static gn_action block_tick(gn_engine *e, uint64_t *next_ns, void *user)
+{
+    (void)e;
+    (void)user;
+    *next_ns = 0;
+    if (gnp_swap32(&tick_blocks, 0) != 0) {
+        block(BLOCK);
+        nt_note(NT_TICK, 0, 0);
+    }
+    return GN_NONE;
+}
+
+static void block_signal(gn_engine *e, gn_signal s, void *arg)
+{
+    (void)e;
+    (void)arg;
+    block(BLOCK);
+    nt_note(NT_TICK, 0, (int)s);
+}
+
+static gn_action raise_traffic(gn_conn *c, void *user)
+{
+    (void)user;
+    gn_conn_discard(c, SIZE_MAX);
+    if (nt_count(NT_TRAFFIC) == 0) {
+        nt_note(NT_TRAFFIC, 0, 0);
+        NT_EXPECT_INT(nt_shell("kill -HUP $PPID"), 0);
+        block(STALL / 3); /* the next turn finds the signal, and what is sent meanwhile */
+    }
+    return GN_NONE;
+}
+
+/* What a tick or a signal does is no connection's, whose callback was the last before. */
+START_TEST(of_no_connection)
+{
+    static const gn_handler tick = { .on_traffic = ask_tick, .on_tick = block_tick, .on_stall = on_stall };
+    static const gn_handler sig = { .on_traffic = raise_traffic, .on_stall = on_stall };
+    gn_options o = stall_options(1, STALL);
+    gn_engine *e;
+    tc_net *net = tc_net_open();
+    tc *c;
+    ck_assert_int_eq(gn_engine_create(&e, _i == 0 ? &tick : &sig, NULL, &o), GN_OK);
+    ck_assert_int_eq(gn_engine_listen(e, "tcp://127.0.0.1:0"), GN_OK);
+    if (_i == 1)
+        ck_assert_int_eq(gn_engine_on_signal(e, GN_SIGNAL_HUP, block_signal, NULL), GN_OK);
+    ck_assert_int_eq(gn_engine_start(e), GN_OK);
+    c = tc_connect(net, nt_url(e, 0));
+    ck_assert_int_eq(tc_send_text(c, "x"), GNP_OK);
+    nt_await(NT_TRAFFIC, 1);
+    ck_assert_int_eq(tc_send_text(c, "x"), GNP_OK);
+    nt_await(NT_TICK, 1);
+    nt_await(NT_A, 1);
+    ck_assert_uint_eq(gnp_load64(&told_conn), GN_HANDLE_NONE);
+    tc_close(c);
+    nt_stop(e, NT_SECOND);
+    tc_net_close(net);
+}
+END_TEST
+
 /* A turn of many short callbacks is no stall, nor is a loop that waits for long. */
 START_TEST(many_short_are_none)
 {
@@ -187,6 +257,7 @@ int main(void)
     TCase *t = nt_case(s, "stall", 20);
     tcase_add_test(t, told_once);
     tcase_add_test(t, in_other_callbacks);
+    tcase_add_loop_test(t, of_no_connection, 0, 2);
     tcase_add_test(t, many_short_are_none);
     tcase_add_loop_test(t, logged, 0, 2);
     tcase_add_loop_test(t, stops_at_once, 0, 3);
