@@ -464,7 +464,8 @@ GN_API int gn_engine_listen_descriptor(gn_engine *e, gn_descriptor d, const gn_l
  * rest waits for another call.  GN_EBUSY also while another thread is in this function. */
 GN_API int gn_engine_listen_inherited(gn_engine *e, const char *name, const gn_listen_options *options);
 
-/* [setup; any while it runs] A duplicate of listener i's (first) socket, closed on exec, yours. */
+/* [setup; any while it runs] A duplicate of listener i's (first) socket, closed on exec, yours.
+ * GN_EINVAL, GN_EMFILE, GN_ECLOSED when the engine has closed it. */
 GN_API int gn_engine_listener_dup(const gn_engine *e, unsigned i, gn_descriptor *out);
 
 /* [any] Stops and starts accepting on listener i, on every loop, soon after it returns; who connects
@@ -495,7 +496,7 @@ GN_API int gn_engine_start(gn_engine *e);
 /* [any, but not on a loop] Waits until the engine has stopped, calls on_shutdown,
  * and gives the reason: GN_OK, or the error that ended it.  One caller per start.
  * On any loop, or while
- * another thread joins: GN_EBUSY.  Not started: GN_EINVAL. */
+ * another thread joins: GN_EBUSY.  Not started, or joined already: GN_EINVAL. */
 GN_API int gn_engine_join(gn_engine *e);
 
 /* [setup] gn_engine_start, then gn_engine_join. */
@@ -646,7 +647,7 @@ GN_API int gn_conn_os_error(const gn_conn *c);
 
 /* Closes the connection with GN_ETIMEDOUT: idle, when no byte moved either way for
  * so long; read, when this much time has passed from now, whatever comes until it is
- * set anew.  0 takes it off.  GN_ENOTSUP for datagrams. */
+ * set anew.  0 takes it off.  GN_ENOTSUP for the datagram endpoints of listeners. */
 GN_API int gn_conn_set_idle_timeout(gn_conn *c, uint64_t ns);
 GN_API int gn_conn_set_read_deadline(gn_conn *c, uint64_t ns_from_now);
 
@@ -798,7 +799,7 @@ GN_API int gn_timer_running(const gn_timer *t);
  */
 /* Queues a write.  The bytes are copied before it returns.  GN_OK in done means
  * that they took their place in the outbound queue; else as gn_conn_write.
- * On a datagram endpoint: GN_ENOTCONN in done; use gn_send_to. */
+ * On a listener's datagram endpoint: GN_ENOTCONN in done; use gn_send_to. */
 GN_API int gn_write(gn_handle h, const void *data, size_t n, gn_done done, void *arg);
 GN_API int gn_writev(gn_handle h, const gn_iov *iov, unsigned count, gn_done done, void *arg);
 
@@ -858,7 +859,7 @@ typedef struct gn_dial_options {
     uint64_t attempt_delay_ns; /* until the next address is tried beside the last; 250 ms (RFC 8305);
                                   within 10 ms and 2 s */
     const char *local;         /* address to bind to, "host:port" with numeric host, port 0: any; NULL: any */
-    const gn_opt_value *opts;  /* set before it connects */
+    const gn_opt_value *opts;  /* set before it connects; at most 64 */
     unsigned opt_count;
 } gn_dial_options;
 

@@ -69,7 +69,7 @@ struct gn_pool {
     gni_worker *idle, *idle_last; /* the last to sleep first */
     uint64_t submitted;
     gnp_atomic64 load; /* tasks here, about: for the balancing of a multipool */
-    gnp_atomic32 wakers; /* callers between the lock and their last look at the pool: its memory waits for them */
+    gnp_atomic32 wakers; /* callers behind the lock that still look at the pool: it waits for them */
 
     gni_worker *holders, *holders_last; /* the last to take a batch first */
     const gni_worker *seen; /* holders_last when a task was last taken, and its range */

@@ -616,7 +616,8 @@ START_TEST(the_socket_of_a_connection)
     if (sizeof(gn_descriptor) > sizeof(int)) { /* the lower half is one that would do */
         gn_descriptor d = -1;
         ck_assert_int_eq(gn_engine_listener_dup(e, 0, &d), GN_OK);
-        ck_assert_int_eq(gn_engine_listen_descriptor(f, d | (gn_descriptor)((uint64_t)1 << 32), NULL), GN_EINVAL);
+        ck_assert_int_eq(gn_engine_listen_descriptor(f, d | (gn_descriptor)((uint64_t)1 << 32), NULL),
+                         GN_EINVAL);
         gnp_descriptor_close(d);
     }
     gnp_descriptor_close(dup_of_conn);

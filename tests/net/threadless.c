@@ -42,7 +42,8 @@ static gn_pool *take_all(unsigned *count)
     ck_assert_int_eq(gn_pool_create(&p, &o), GN_OK);
     for (*count = 0; *count < MANY && (rc = gn_pool_try_submit(p, held, NULL)) == GN_OK;)
         ++*count;
-    ck_assert_msg(rc == GN_ELIMIT, "%u threads, then %s", *count, gn_strerror(rc)); /* those that are there may end */
+    /* Those that are there may end. */
+    ck_assert_msg(rc == GN_ELIMIT, "%u threads, then %s", *count, gn_strerror(rc));
     NT_UNTIL(gnp_load32(&inside) == *count);
     return p;
 }
