@@ -28,7 +28,8 @@ net_programs = \
 	%D%/signals \
 	%D%/stall \
 	%D%/stream \
-	%D%/timers
+	%D%/timers \
+	%D%/verbs_storm
 net_harness = %D%/harness.c %D%/harness.h
 net_cflags = $(AM_CFLAGS) $(CHECK_CFLAGS)
 net_libs = libgannet.la libplatform.la $(CHECK_LIBS)
@@ -131,3 +132,6 @@ EXTRA_DIST += %D%/activation %D%/threads
 %C%_timers_SOURCES = %D%/timers.c $(net_harness)
 %C%_timers_CFLAGS = $(net_cflags)
 %C%_timers_LDADD = $(net_libs)
+%C%_verbs_storm_SOURCES = %D%/verbs_storm.c $(net_harness)
+%C%_verbs_storm_CFLAGS = $(net_cflags)
+%C%_verbs_storm_LDADD = $(net_libs)
