@@ -4,7 +4,10 @@ EXTRA_PROGRAMS += %D%/sim
 CLEANFILES += %D%/sim$(EXEEXT)
 %C%_sim_SOURCES = \
 	%D%/common.c \
+	%D%/dial.c \
 	%D%/echo.c \
+	%D%/pipeline.c \
+	%D%/post.c \
 	%D%/scenario.h \
 	%D%/sim.c
 %C%_sim_CFLAGS = $(AM_CFLAGS)
