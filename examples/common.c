@@ -34,6 +34,7 @@ static void usage(const struct common *o, FILE *out)
             "  --edge-triggered[=CHUNK]  edge-triggered polling, CHUNK bytes a turn at most\n"
             "  --reuseport               one listener per loop, balanced by the kernel\n"
             "  --lb NAME                 round-robin, least-connections, source-hash or power-of-two\n"
+            "  --spin MICROSECONDS       poll for so long before sleeping: less latency for more CPU (0)\n"
             "  --stats                   at the end, print how many connections each loop took\n");
     for (const struct common_flag *f = o->flags; f && f->name; f++) {
         if (f->text)
@@ -110,6 +111,12 @@ static int flag_value(struct common *o, const char *name, const char *value)
         if (!number(value, GN_MAX_LOOPS, &n))
             return 0;
         o->options.loops = (unsigned)n;
+        return 1;
+    }
+    if (strcmp(name, "spin") == 0) {
+        if (!number(value, 1000000, &n))
+            return 0;
+        o->options.spin_us = (unsigned)n;
         return 1;
     }
     if (strcmp(name, "poller") == 0) {
