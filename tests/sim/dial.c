@@ -81,8 +81,8 @@ static void on_dialed(gn_handle h, int status, void *arg)
 static const char *where_to(char *out, size_t cap)
 {
     unsigned port = FIRST_PORT + (unsigned)gnp_sim_below(SERVERS + 1); /* the last is nobody's */
-    static const char *const hosts[] = { "127.0.0.1", "[::1]", "localhost", "two.test", "four.test", "six.test",
-                                         "slow.test", "nobody.test" };
+    static const char *const hosts[] = { "127.0.0.1", "[::1]", "localhost", "two.test", "four.test",
+                                         "six.test", "slow.test", "nobody.test" };
 
     if (one_in(8))
         (void)snprintf(out, cap, "unix:///tmp/%s", one_in(2) ? "peer" : "nobody");
