@@ -3,6 +3,7 @@
 EXTRA_PROGRAMS += %D%/sim
 CLEANFILES += %D%/sim$(EXEEXT)
 %C%_sim_SOURCES = \
+	%D%/broadcast.c \
 	%D%/common.c \
 	%D%/dial.c \
 	%D%/echo.c \

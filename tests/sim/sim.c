@@ -13,8 +13,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const scenario *const scenarios[] = { &scenario_dial, &scenario_echo, &scenario_pipeline,
-                                           &scenario_post };
+static const scenario *const scenarios[] = {
+    &scenario_broadcast,
+    &scenario_dial,
+    &scenario_echo,
+    &scenario_pipeline,
+    &scenario_post,
+};
 
 #define SCENARIOS (sizeof scenarios / sizeof scenarios[0])
 #define FAILURES_SHOWN 20u
