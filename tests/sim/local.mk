@@ -8,6 +8,7 @@ CLEANFILES += %D%/sim$(EXEEXT)
 	%D%/dial.c \
 	%D%/echo.c \
 	%D%/pipeline.c \
+	%D%/pool.c \
 	%D%/post.c \
 	%D%/scenario.h \
 	%D%/sim.c

@@ -18,6 +18,7 @@ static const scenario *const scenarios[] = {
     &scenario_dial,
     &scenario_echo,
     &scenario_pipeline,
+    &scenario_pool,
     &scenario_post,
 };
 
