@@ -76,6 +76,11 @@ int gn_multipool_destroy(gn_multipool *m)
         if (m->at[i] != NULL)
             (void)gn_pool_release(m->at[i]);
     }
+    /* None goes while a task of another runs that may yet submit. */
+    for (unsigned i = 0; i < m->count; i++) {
+        if (m->at[i] != NULL)
+            (void)gn_pool_release_wait(m->at[i], GNP_NEVER);
+    }
     for (unsigned i = 0; i < m->count; i++)
         (void)gn_pool_destroy(m->at[i]);
     multi_free(m);
@@ -99,12 +104,6 @@ static gn_pool *least(const gn_multipool *m)
     return best;
 }
 
-/* Only what stands for "not here, not now" is worth another try. */
-static int elsewhere(int rc)
-{
-    return rc == GN_ELIMIT || rc == GN_EAGAIN;
-}
-
 static int multi_put(gn_multipool *m, gn_task_fn fn, void *arg, int how)
 {
     gni_pooltask t;
@@ -116,7 +115,7 @@ static int multi_put(gn_multipool *m, gn_task_fn fn, void *arg, int how)
     t.arg = arg;
     if (m->lb == GN_POOL_ROUND_ROBIN) {
         rc = gni_pool_put(m->at[gnp_add32(&m->next, 1) % m->count], t, NULL, GNI_POOL_UNCOUNTED, 0);
-        if (!elsewhere(rc))
+        if (!gni_pool_elsewhere(rc))
             return rc;
     }
     return gni_pool_put(least(m), t, NULL, how, GNP_NEVER);

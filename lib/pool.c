@@ -286,7 +286,7 @@ int gni_pool_put(gn_pool *p, gni_pooltask t, gn_op *op, int how, uint64_t timeou
         p->submitted++;
         gni_pool_note_load(p);
         wake = gni_worker_to_wake(p);
-    } else if ((how & GNI_POOL_UNCOUNTED) == 0) {
+    } else if ((how & GNI_POOL_UNCOUNTED) == 0 || !gni_pool_elsewhere(rc)) {
         p->refused++;
     }
     why = gni_pool_untold(p);
@@ -496,8 +496,10 @@ int gn_pool_resize(gn_pool *p, unsigned capacity)
         rc = GN_EINVAL;
     } else {
         p->capacity = capacity;
-        if (capacity != 0 && p->workers > capacity)
+        if (capacity != 0 && p->workers > capacity) {
+            gni_workers_recall(p); /* who is one too many ends with its task, not with its batch */
             gni_workers_call(p, p->workers - capacity);
+        }
         while (!p->closed && gni_pool_pending(p) > p->avail && (capacity == 0 || p->workers < capacity) &&
                gni_worker_start(p) == GN_OK)
             continue;

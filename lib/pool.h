@@ -96,7 +96,9 @@ void gni_inside_leave(gni_inside *in);
 int gni_inside_group(const void *group, int workers_only);
 
 /* How to submit. */
-enum { GNI_POOL_BLOCK = 1, GNI_POOL_UNCOUNTED = 2 /* a refusal is no refusal yet */ };
+enum { GNI_POOL_BLOCK = 1, GNI_POOL_UNCOUNTED = 2 /* a refusal that leads elsewhere is none yet */ };
+/* Only what stands for "not here, not now" is worth another try with another pool. */
+static inline int gni_pool_elsewhere(int rc) { return rc == GN_ELIMIT || rc == GN_EAGAIN; }
 int gni_pool_put(gn_pool *p, gni_pooltask t, gn_op *op, int how, uint64_t timeout_ns);
 int gni_pool_valid(const gn_pool *p);
 

@@ -263,7 +263,8 @@ void gni_workers_call(gn_pool *p, unsigned count)
     }
 }
 
-/* 1: somebody has called.  0: nobody has for so long that it should end. */
+/* 1: there may be something to do.  0: there was nothing for so long that it should end.  Tasks may wait when
+ * its time is over: another was called for them, and would have called this one next. */
 static int rest(gn_pool *p, gni_worker *w)
 {
     uint64_t now = p->expiry_ns == GNP_NEVER ? 0 : gnp_now();
@@ -273,7 +274,7 @@ static int rest(gn_pool *p, gni_worker *w)
     while (!w->woken) {
         if (gnp_cond_wait_until(&w->cond, &p->lock, deadline) == GNP_ETIMEDOUT && !w->woken) {
             idle_remove(p, w);
-            return 0;
+            return gni_pool_pending(p) > 0;
         }
     }
     p->waking--;

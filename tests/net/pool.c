@@ -665,6 +665,37 @@ START_TEST(resize_down_takes_effect)
 }
 END_TEST
 
+/* A worker that is one too many ends with its task, not with the batch that it took. */
+START_TEST(resize_down_in_a_batch)
+{
+    gn_pool *p = pool_of(2, 100);
+    gate a, b, k;
+
+    gate_init(&a);
+    gate_init(&b);
+    gate_init(&k);
+    ck_assert_int_eq(gn_pool_submit(p, hold, &a), GN_OK);
+    ck_assert_int_eq(gn_pool_submit(p, hold, &b), GN_OK);
+    gate_await(&a, 1);
+    gate_await(&b, 1);
+    ck_assert_int_eq(gn_pool_submit(p, hold, &k), GN_OK);
+    for (unsigned i = 0; i < 9; i++)
+        ck_assert_int_eq(gn_pool_submit(p, note, number(i)), GN_OK);
+    gate_open(&a);
+    gate_await(&k, 1);
+    ck_assert_int_eq(gn_pool_resize(p, 1), GN_OK);
+    gate_open(&k);
+    NT_UNTIL(stats_of(p).workers == 1);
+    ck_assert_uint_eq(nt_count(NT_A), 0);
+    gate_open(&b);
+    nt_await(NT_A, 9);
+    ck_assert_int_eq(gn_pool_destroy(p), GN_OK);
+    gate_fini(&a);
+    gate_fini(&b);
+    gate_fini(&k);
+}
+END_TEST
+
 /* ----------------------------------------------------------------- release */
 
 START_TEST(release_cancels_refuses_and_lets_finish)
@@ -1001,6 +1032,8 @@ START_TEST(multipool_goes_round_and_evades)
     ck_assert_int_eq(gn_multipool_reboot(m), GN_EBUSY);
     ck_assert_int_eq(gn_multipool_release_wait(m, 5 * NT_MS), GN_ETIMEDOUT);
     ck_assert_int_eq(gn_multipool_submit(m, note, NULL), GN_ECLOSED);
+    ck_assert_int_eq(gn_multipool_get_stats(m, &s), GN_OK);
+    ck_assert_uint_eq(s.refused, 2);
     gate_open(&g);
     ck_assert_int_eq(gn_multipool_release_wait(m, nt_patience()), GN_OK);
     ck_assert_int_eq(gn_multipool_reboot(m), GN_OK);
@@ -1219,6 +1252,7 @@ int main(void)
     tcase_add_test(t, steady_state_allocates_nothing);
     tcase_add_test(t, resize_up_lets_callers_in);
     tcase_add_test(t, resize_down_takes_effect);
+    tcase_add_test(t, resize_down_in_a_batch);
     t = nt_case(s, "release", 30);
     tcase_add_test(t, release_cancels_refuses_and_lets_finish);
     tcase_add_loop_test(t, reboot, 0, 2);
