@@ -2,7 +2,8 @@
 /*
  * Runs scenarios in simulated worlds, one for each seed.
  *
- *   sim [--seed N | --seeds A..B] [--harm 0|1] [--twice] [--trace] [--in-place] [--quiet] [SCENARIO...]
+ *   sim [--seed N | --seeds A..B] [--harm 0|1] [--twice] [--trace] [--in-place] [--quiet] [--first]
+ *       [SCENARIO...]
  *
  * A world that fails is replayed by its seed; --trace then shows every call of it.  --harm 1 turns
  * on faults that may cost a connection, 0 keeps to those that may not; without it odd seeds have them.
@@ -29,6 +30,7 @@ typedef struct plan {
     uint64_t first, last;
     int harm; /* -1: by the seed */
     int twice, trace, in_place, quiet;
+    int first_only; /* ends at the first failure */
     int chosen[SCENARIOS], any;
 } plan;
 
@@ -89,7 +91,9 @@ static void run(const plan *p, totals *t)
     uint64_t began = gnp_sim_host_now(), told = began;
 
     for (uint64_t seed = p->first; seed <= p->last && seed >= p->first; seed++) {
-        for (size_t i = 0; i < SCENARIOS; i++) {
+        if (p->first_only && t->failures > 0)
+            break;
+        for (size_t i = 0; i < SCENARIOS && !(p->first_only && t->failures > 0); i++) {
             if (!p->any || p->chosen[i])
                 world(p, scenarios[i], seed, t);
         }
@@ -111,7 +115,7 @@ static void run(const plan *p, totals *t)
 static int usage(void)
 {
     (void)fprintf(stderr, "usage: sim [--seed N | --seeds A..B] [--harm 0|1] [--twice] [--trace] "
-                          "[--in-place] [--quiet] [SCENARIO...]\n");
+                          "[--in-place] [--quiet] [--first] [SCENARIO...]\n");
     return 2;
 }
 
@@ -153,6 +157,8 @@ static int parse(plan *p, int argc, char **argv)
             p->trace = 1;
         else if (strcmp(a, "--in-place") == 0)
             p->in_place = 1;
+        else if (strcmp(a, "--first") == 0)
+            p->first_only = 1;
         else if (strcmp(a, "--quiet") == 0)
             p->quiet = 1;
         else
