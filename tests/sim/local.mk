@@ -7,6 +7,7 @@ CLEANFILES += %D%/sim$(EXEEXT)
 	%D%/common.c \
 	%D%/dial.c \
 	%D%/echo.c \
+	%D%/framing.c \
 	%D%/pipeline.c \
 	%D%/pool.c \
 	%D%/post.c \

@@ -17,6 +17,7 @@ typedef struct scenario {
     void (*run)(void *arg); /* draws what it does from the world's seed */
 } scenario;
 
+extern const scenario scenario_framing;
 extern const scenario scenario_pool;
 extern const scenario scenario_broadcast, scenario_dial, scenario_echo, scenario_pipeline, scenario_post;
 

@@ -18,6 +18,7 @@ static const scenario *const scenarios[] = {
     &scenario_broadcast,
     &scenario_dial,
     &scenario_echo,
+    &scenario_framing,
     &scenario_pipeline,
     &scenario_pool,
     &scenario_post,
