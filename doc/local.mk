@@ -39,6 +39,15 @@ man3_pages = \
 	%D%/man/gn_stats.3 \
 	%D%/man/gn_timer.3 \
 	%D%/man/gn_version.3
+# Of libgannet_sim.
+man3_sim_pages = \
+	%D%/man/gn_sim.3 \
+	%D%/man/gn_sim_peer.3
+if ENABLE_SIM
+man3_pages += $(man3_sim_pages)
+else
+EXTRA_DIST += $(man3_sim_pages)
+endif
 notrans_dist_man_MANS = $(man3_pages) %D%/man/gannet.7
 
 # What a page names beside its own name gets a page that leads there, so that man finds every function.

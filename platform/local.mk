@@ -93,12 +93,15 @@ endif
 
 # The simulated system, see sim.h.  The core is compiled again for it, so that its atomic operations
 # call the simulator.
-EXTRA_LTLIBRARIES += libcore_sim.la libgannet_sim.la
-CLEANFILES += libcore_sim.la libgannet_sim.la
+if ENABLE_SIM
+noinst_LTLIBRARIES += libcore_sim.la libplatform_sim.la
+else
+check_LTLIBRARIES += libcore_sim.la libplatform_sim.la
+endif
 libcore_sim_la_CPPFLAGS = $(libcore_la_CPPFLAGS) -DGNP_SIM
 libcore_sim_la_SOURCES = $(libcore_la_SOURCES)
-libgannet_sim_la_CPPFLAGS = $(AM_CPPFLAGS) -DGNP_SIM
-libgannet_sim_la_SOURCES = \
+libplatform_sim_la_CPPFLAGS = $(AM_CPPFLAGS) -DGNP_SIM
+libplatform_sim_la_SOURCES = \
 	%D%/poller.c \
 	%D%/sim/addr.c \
 	%D%/sim/file.c \
@@ -112,4 +115,3 @@ libgannet_sim_la_SOURCES = \
 	%D%/sim/thread.c \
 	%D%/sim/world.c \
 	%D%/sim/world.h
-libgannet_sim_la_LIBADD = libcore_sim.la

@@ -5,8 +5,8 @@ LOG_COMPILER = $(SHELL) $(top_srcdir)/tests/tools/run-test
 AM_TESTS_ENVIRONMENT = \
 	CC='$(CC)'; NM='$(NM)'; PKG_CONFIG='$(PKG_CONFIG)'; MAKE='$(MAKE)'; \
 	libdir='$(libdir)'; includedir='$(includedir)'; \
-	GANNET_INSTRUMENTED='$(GN_INSTRUMENT_CFLAGS)'; \
-	export CC NM PKG_CONFIG MAKE libdir includedir GANNET_INSTRUMENTED;
+	GANNET_INSTRUMENTED='$(GN_INSTRUMENT_CFLAGS)'; GANNET_SIM='$(enable_sim)'; \
+	export CC NM PKG_CONFIG MAKE libdir includedir GANNET_INSTRUMENTED GANNET_SIM;
 
 # Without Check there is nothing that could be run: say so before the compiler does.
 check-am: check-library

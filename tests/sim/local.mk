@@ -14,7 +14,7 @@ CLEANFILES += %D%/sim$(EXEEXT)
 	%D%/scenario.h \
 	%D%/sim.c
 %C%_sim_CFLAGS = $(AM_CFLAGS)
-%C%_sim_LDADD = libgannet_sim.la
+%C%_sim_LDADD = libcore_sim.la libplatform_sim.la
 
 SEEDS = 1000
 check-sim: %D%/sim$(EXEEXT)

@@ -16,4 +16,5 @@ EXTRA_DIST += \
 	%D%/slowly \
 	%D%/subbuild \
 	%D%/with-valgrind \
-	%D%/symbols.txt
+	%D%/symbols.txt \
+	%D%/symbols_sim.txt
