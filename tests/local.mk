@@ -48,12 +48,22 @@ check-ubsan:
 check-tsan:
 	@$(subbuild) sub/tsan --enable-sanitize=thread
 	@cd sub/tsan && $(slowly) 0.25 8 $(MAKE) $(AM_MAKEFLAGS) check-running
+# Which branches of lib/ the unit, net and sim tests take; see tests/tools/coverage.
+COVERAGE_SEEDS = 300
+COVERAGE_LIMIT = 95
+coverage_tests = tests/unit/unit $(net_programs) tests/net/activation
 coverage:
 	@$(subbuild) sub/coverage --enable-coverage CFLAGS=-g
-	@cd sub/coverage && $(MAKE) $(AM_MAKEFLAGS) check-programs
-	@cd sub/coverage && GCOV='$(GCOV)' LCOV='$(LCOV)' GENHTML='$(GENHTML)' \
-		$(SHELL) $(abs_top_srcdir)/tests/tools/coverage '$(abs_top_srcdir)'
-.PHONY: check-valgrind check-asan check-ubsan check-tsan coverage
+	@cd sub/coverage && $(MAKE) $(AM_MAKEFLAGS) coverage-here
+coverage-here: tests/sim/sim$(EXEEXT)
+	@find . -name '*.gcda' -exec rm -f {} +
+	@$(slowly) 0.1 4 $(MAKE) $(AM_MAKEFLAGS) check TESTS='$(coverage_tests)'
+	@tests/sim/sim --quiet --seeds 1..$(COVERAGE_SEEDS)
+	@$(coverage_report)
+coverage-report:
+	@cd sub/coverage && $(coverage_report)
+coverage_report = GCOV='$(GCOV)' $(SHELL) $(abs_top_srcdir)/tests/tools/coverage '$(abs_top_srcdir)' $(COVERAGE_LIMIT)
+.PHONY: check-valgrind check-asan check-ubsan check-tsan coverage coverage-here coverage-report
 
 clean-local:
 	rm -rf sub

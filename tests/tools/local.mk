@@ -12,6 +12,7 @@ EXTRA_DIST += \
 	$(tool_tests) \
 	%D%/count-tests \
 	%D%/coverage \
+	%D%/coverage-exceptions \
 	%D%/run-test \
 	%D%/slowly \
 	%D%/subbuild \
