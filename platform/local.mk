@@ -105,6 +105,7 @@ libplatform_sim_la_SOURCES = \
 	%D%/poller.c \
 	%D%/sim/addr.c \
 	%D%/sim/file.c \
+	%D%/sim/knobs.c \
 	%D%/sim/mem.c \
 	%D%/sim/net.c \
 	%D%/sim/peer.c \
@@ -113,5 +114,11 @@ libplatform_sim_la_SOURCES = \
 	%D%/sim/sock.c \
 	%D%/sim/sys.c \
 	%D%/sim/thread.c \
+	%D%/sim/trace.c \
 	%D%/sim/world.c \
 	%D%/sim/world.h
+if OS_LINUX
+libplatform_sim_la_SOURCES += %D%/linux/one_cpu.c
+else
+libplatform_sim_la_SOURCES += %D%/posix/one_cpu_plain.c
+endif

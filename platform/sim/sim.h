@@ -52,8 +52,15 @@ typedef struct gnp_sim_knobs {
     int reuseport_balances;
 } gnp_sim_knobs;
 
-/* Draws from the seed which knobs are on, and how far.  harm 0: only those that cost nothing. */
+/* Draws from the seed which knobs are on, and how far.  harm 0: only those that cost nothing.  All zero is
+ * fine as well: nothing goes wrong, and who runs next is chosen only when a thread waits. */
 void gnp_sim_draw(gnp_sim_knobs *out, uint64_t seed, int harm);
+
+/* Knobs by the names of their members, for command lines: the i-th name, NULL after the last; -1 for a name
+ * that is none, or a number that does not fit. */
+const char *gnp_sim_knob_name(unsigned i);
+int gnp_sim_knob_get(const gnp_sim_knobs *k, const char *name, uint64_t *value);
+int gnp_sim_knob_set(gnp_sim_knobs *k, const char *name, uint64_t value);
 
 typedef struct gnp_sim_config {
     uint64_t seed;
@@ -79,6 +86,15 @@ typedef struct gnp_sim_result {
  * that none sees what an older one left in static memory, and crashes and hangs are results.
  */
 void gnp_sim_run(const gnp_sim_config *config, void (*fn)(void *arg), void *arg, gnp_sim_result *out);
+
+/* Worlds beside each other: start returns at once, wait_any tells which of n (1 to GNP_SIM_JOBS_MAX) has
+ * ended, and finish waits for it, gives what gnp_sim_run would have, and frees it.  in_place does not
+ * count. */
+typedef struct gnp_sim_job gnp_sim_job;
+#define GNP_SIM_JOBS_MAX 64u
+gnp_sim_job *gnp_sim_start(const gnp_sim_config *config, void (*fn)(void *arg), void *arg);
+unsigned gnp_sim_wait_any(gnp_sim_job *const *jobs, unsigned n);
+void gnp_sim_finish(gnp_sim_job *j, gnp_sim_result *out);
 
 /* Everything below: on threads of the world only. */
 

@@ -205,7 +205,7 @@ int gnp_sim_signal(int what)
     int i;
 
     gnp_sim_call();
-    gnp_sim_mark("signal", what, 0, 0);
+    gnp_sim_mark("kill", what, 0, 0);
     if (what > 0 && what < SIGNALS && claims[what].claimed) {
         claims[what].came = 1;
         if (claims[what].route != NULL)

@@ -39,6 +39,15 @@ unsigned gnp_sim_self(void)
     return self != NULL ? self->id : 0;
 }
 
+const char *gnp_sim_thread_name(unsigned id)
+{
+    const sim_thread *t = sim.threads;
+
+    while (t != NULL && t->id != id)
+        t = t->next;
+    return t != NULL ? t->name : "";
+}
+
 /* -------------------------------------------------------------------- baton */
 
 static void hand(sim_thread *to)
@@ -103,7 +112,7 @@ static void switch_to(sim_thread *t)
     if (t == me)
         return;
     sim.switches++;
-    gnp_sim_mark("switch", t->id, (int64_t)sim.points, 0);
+    gnp_sim_mark("switch", t->id, (int64_t)sim.points, me->state);
     hand(t);
     if (me->state != DONE)
         await(me);

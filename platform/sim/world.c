@@ -2,6 +2,7 @@
 /* The world: chance, time, events, the hash of all that happens, and its beginning and end. */
 #include "world.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -11,7 +12,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define START_NS UINT64_C(1000000000)         /* of the monotonic clock */
 #define LIMIT_NS UINT64_C(3600000000000)      /* an hour */
 #define LIMIT_POINTS UINT64_C(50000000)
 #define HOST_SECONDS 30u
@@ -36,9 +36,10 @@ uint64_t gnp_sim_below(uint64_t n)
     return n == 0 ? 0 : gnp_sim_rand() % n;
 }
 
+/* Draws for a knob that is off as well: to turn off one that did nothing so far changes nothing. */
 int gnp_sim_chance(unsigned of_1024)
 {
-    return of_1024 != 0 && (gnp_sim_rand() & 1023) < of_1024;
+    return (gnp_sim_rand() & 1023) < of_1024;
 }
 
 int gnp_sim_fault(unsigned of_1024)
@@ -70,53 +71,6 @@ void gnp_sim_heal(void)
     k->dgram_lost = k->dgram_twice = 0;
 }
 
-/* On in one world of three, and then often, now and then or seldom. */
-static unsigned draw(void)
-{
-    static const unsigned often[] = { 300, 60, 10, 2 };
-
-    return gnp_sim_below(3) != 0 ? 0 : often[gnp_sim_below(4)];
-}
-
-void gnp_sim_draw(gnp_sim_knobs *k, uint64_t seed, int harm)
-{
-    static const unsigned switches[] = { 512, 128, 32, 8, 2, 1 };
-    static const size_t pipes[] = { 1, 7, 100, 1500, 4096, 65536, 262144 };
-    uint64_t before = sim.rng;
-
-    sim.rng = seed ^ UINT64_C(0x5DEECE66D1234567);
-    memset(k, 0, sizeof(*k));
-    k->switch_point = switches[gnp_sim_below(6)];
-    k->spurious_cond = draw();
-    k->slow_call = draw() / 8;
-    k->slow_call_ns = UINT64_C(1000) << gnp_sim_below(20);
-    k->short_read = draw();
-    k->short_write = draw();
-    k->again = draw();
-    k->spurious_event = draw();
-    k->interrupted = draw();
-    k->connect_at_once = draw();
-    k->reset_drops = gnp_sim_below(2) ? 1024 : 0;
-    k->pipe_bytes = pipes[gnp_sim_below(7)];
-    k->latency_ns = UINT64_C(1000) << gnp_sim_below(16); /* 1 us to 32 ms */
-    k->jitter_ns = gnp_sim_below(2) ? k->latency_ns * (1 + gnp_sim_below(4)) : 0;
-    k->reuseport_balances = (int)gnp_sim_below(2);
-    if (harm) {
-        k->accept_error = draw();
-        k->send_error = draw() / 8;
-        k->recv_error = draw() / 8;
-        k->connect_error = draw();
-        k->alloc_error = draw() / 8;
-        k->thread_error = draw();
-        k->sock_error = draw() / 4;
-        k->alloc_fail_at = gnp_sim_below(4) == 0 ? 1 + gnp_sim_below(600) : 0;
-        k->descriptors = gnp_sim_below(4) == 0 ? 8 + (unsigned)gnp_sim_below(24) : 0;
-        k->dgram_lost = draw();
-        k->dgram_twice = draw();
-    }
-    sim.rng = before;
-}
-
 /* --------------------------------------------------------------------- hash */
 
 static void mix(uint64_t x)
@@ -141,14 +95,12 @@ void gnp_sim_mark(const char *call, int64_t a, int64_t b, int64_t result)
     mix((uint64_t)result);
     mix(sim.now);
     if (sim.trace)
-        fprintf(stderr, "%10llu.%03u t%u %s %lld %lld = %lld\n", (unsigned long long)(sim.now / 1000),
-                (unsigned)(sim.now % 1000), gnp_sim_self(), call, (long long)a, (long long)b,
-                (long long)result);
+        gnp_sim_trace(call, a, b, result);
 }
 
 void gnp_sim_note(const char *what, int64_t a, int64_t b)
 {
-    gnp_sim_mark(what, a, b, 0);
+    gnp_sim_mark(what, a, b, SIM_NOTE);
 }
 
 /* ------------------------------------------------------------------- events */
@@ -258,7 +210,7 @@ static void fill(gnp_sim_result *r)
     r->switches = sim.switches;
     r->allocs = sim.allocs;
     r->faults = sim.faults;
-    r->virtual_ns = sim.now - START_NS;
+    r->virtual_ns = sim.now - SIM_START_NS;
 }
 
 void gnp_sim_fail(const char *format, ...)
@@ -287,8 +239,8 @@ static void run(const gnp_sim_config *c, int result_fd, void (*fn)(void *arg), v
     sim.seed = c->seed;
     sim.rng = c->seed * 2 + 1;
     sim.hash = c->seed;
-    sim.now = START_NS;
-    sim.limit_ns = START_NS + (c->limit_ns != 0 ? c->limit_ns : LIMIT_NS);
+    sim.now = SIM_START_NS;
+    sim.limit_ns = SIM_START_NS + (c->limit_ns != 0 ? c->limit_ns : LIMIT_NS);
     sim.limit_points = c->limit_points != 0 ? c->limit_points : LIMIT_POINTS;
     sim.trace = c->trace;
     sim.result_fd = result_fd;
@@ -320,34 +272,66 @@ static void died(int status, gnp_sim_result *out)
         snprintf(out->what, sizeof(out->what), "ended with status %d", WEXITSTATUS(status));
 }
 
-void gnp_sim_run(const gnp_sim_config *c, void (*fn)(void *arg), void *arg, gnp_sim_result *out)
-{
-    int fds[2], status = 0;
-    ssize_t n;
+struct gnp_sim_job {
     pid_t pid;
+    int fd;
+};
 
-    if (c->in_place) {
-        run(c, -1, fn, arg, out);
-        return;
-    }
+gnp_sim_job *gnp_sim_start(const gnp_sim_config *c, void (*fn)(void *arg), void *arg)
+{
+    gnp_sim_job *j = malloc(sizeof(*j));
+    int fds[2];
+
     fflush(NULL);
-    if (pipe(fds) != 0 || (pid = fork()) < 0) {
+    if (j == NULL || pipe(fds) != 0 || (j->pid = fork()) < 0) {
         perror("a process for the world");
         exit(2);
     }
-    if (pid == 0) {
+    if (j->pid == 0) {
         gnp_sim_result r;
         close(fds[0]);
         alarm(c->host_s != 0 ? c->host_s : HOST_SECONDS);
+        gnp_sim_one_cpu();
         run(c, fds[1], fn, arg, &r);
         tell(&r);
     }
     close(fds[1]);
-    n = read(fds[0], out, sizeof(*out));
-    close(fds[0]);
-    (void)waitpid(pid, &status, 0);
+    j->fd = fds[0];
+    return j;
+}
+
+unsigned gnp_sim_wait_any(gnp_sim_job *const *jobs, unsigned n)
+{
+    struct pollfd p[GNP_SIM_JOBS_MAX];
+    unsigned i;
+
+    for (i = 0; i < n && i < GNP_SIM_JOBS_MAX; i++)
+        p[i] = (struct pollfd){ .fd = jobs[i]->fd, .events = POLLIN };
+    while (poll(p, i, -1) < 1)
+        ;
+    for (i = 0; p[i].revents == 0;)
+        i++;
+    return i;
+}
+
+void gnp_sim_finish(gnp_sim_job *j, gnp_sim_result *out)
+{
+    ssize_t n = read(j->fd, out, sizeof(*out));
+    int status = 0;
+
+    close(j->fd);
+    (void)waitpid(j->pid, &status, 0);
     if (n != (ssize_t)sizeof(*out))
         died(status, out);
+    free(j);
+}
+
+void gnp_sim_run(const gnp_sim_config *c, void (*fn)(void *arg), void *arg, gnp_sim_result *out)
+{
+    if (c->in_place)
+        run(c, -1, fn, arg, out);
+    else
+        gnp_sim_finish(gnp_sim_start(c, fn, arg), out);
 }
 
 uint64_t gnp_sim_host_now(void)

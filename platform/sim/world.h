@@ -34,6 +34,8 @@ typedef struct sim_world {
     int result_fd; /* where a world in a process of its own tells; -1 */
 } sim_world;
 
+#define SIM_START_NS UINT64_C(1000000000) /* of the monotonic clock */
+
 extern sim_world gnp_sim_w;
 #define sim gnp_sim_w
 
@@ -45,6 +47,15 @@ int gnp_sim_chance(unsigned of_1024);
 int gnp_sim_fault(unsigned of_1024);
 /* Adds a call to hash and trace. */
 void gnp_sim_mark(const char *call, int64_t a, int64_t b, int64_t result);
+#define SIM_NOTE INT64_MIN /* as the result: it is the test's */
+
+/* The world's process has one CPU from now on, where the host can do that. */
+void gnp_sim_one_cpu(void);
+
+/* ------------------------------------------------------------------ trace.c */
+
+/* One line of it. */
+void gnp_sim_trace(const char *call, int64_t a, int64_t b, int64_t result);
 
 void gnp_sim_at(sim_event *e, uint64_t at, void (*fn)(sim_event *e));
 void gnp_sim_cancel(sim_event *e);
@@ -63,6 +74,7 @@ void gnp_sim_wake(const void *on);
 void gnp_sim_begin_threads(void);
 void gnp_sim_end_threads(void); /* fails the world when one is left */
 unsigned gnp_sim_self(void);    /* number of this thread, from 1; 0: not of the world */
+const char *gnp_sim_thread_name(unsigned id); /* "": none that is left */
 
 /* ------------------------------------------------------------------- file.c */
 

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
-# The core on the simulated system.  Not part of make check yet: make check-sim SEEDS=1000.
-EXTRA_PROGRAMS += %D%/sim
-CLEANFILES += %D%/sim$(EXEEXT)
+# The core on the simulated system.
+check_PROGRAMS += %D%/sim
 %C%_sim_SOURCES = \
 	%D%/broadcast.c \
 	%D%/common.c \
@@ -9,21 +8,27 @@ CLEANFILES += %D%/sim$(EXEEXT)
 	%D%/echo.c \
 	%D%/framing.c \
 	%D%/pipeline.c \
+	%D%/planted.c \
 	%D%/pool.c \
 	%D%/post.c \
+	%D%/runner.h \
 	%D%/scenario.h \
-	%D%/sim.c
+	%D%/shrink.c \
+	%D%/sim.c \
+	%D%/worlds.c
 %C%_sim_CFLAGS = $(AM_CFLAGS)
 %C%_sim_LDADD = libcore_sim.la libplatform_sim.la
 
+program_scripts += %D%/seeds
+EXTRA_DIST += %D%/check-sim %D%/seeds
+
 SEEDS = 1000
+JOBS = 2
 check-sim: %D%/sim$(EXEEXT)
-	%D%/sim --seeds 1..$(SEEDS)
-	%D%/sim --quiet --twice --seeds 1..50
+	@SEEDS='$(SEEDS)' JOBS='$(JOBS)' srcdir='$(srcdir)' $(SHELL) $(srcdir)/%D%/check-sim %D%/sim$(EXEEXT)
 .PHONY: check-sim
 
 # Does the simulator find bugs?  One is planted at a time.  make check-mutants MUTANTS='wake-lost timer-early'
-JOBS = 2
 MUTANTS =
 check-mutants: %D%/sim$(EXEEXT)
 	@COMPILE='$(CC) $(DEFS) $(DEFAULT_INCLUDES) $(libcore_sim_la_CPPFLAGS) $(CPPFLAGS) $(AM_CFLAGS) $(CFLAGS)' \
