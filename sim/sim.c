@@ -233,7 +233,7 @@ void gn_sim_file(const char *path, const void *data, size_t n)
 
 int gn_sim_signal(gn_signal s)
 {
-    return gnp_sim_signal((int)s);
+    return gnp_sim_signal((int)s) > 0;
 }
 
 /* ---------------------------------------------------------------- memory */

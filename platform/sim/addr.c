@@ -73,30 +73,76 @@ void gnp_ip_format(const gnp_addr *a, char out[GNP_IP_TEXT_MAX])
         snprintf(out + n, GNP_IP_TEXT_MAX - n, "%%%u", (unsigned)a->scope);
 }
 
-/* Names end in what they have: "two.test" both families, "four.test", "six.test", "slow.test" after ten
- * seconds; anything else has none. */
-int gnp_resolve(const char *host, int family, gnp_addr *out, int cap)
+/* RFC 6761: "localhost", and what ends in ".localhost", in any case and with or without the root's dot. */
+static int is_localhost(const char *host)
 {
-    size_t len = strlen(host);
-    int local = strcmp(host, "localhost") == 0 || (len > 10 && strcmp(host + len - 10, ".localhost") == 0);
-    int v6 = local || strcmp(host, "two.test") == 0 || strcmp(host, "six.test") == 0;
-    int v4 = local || strcmp(host, "two.test") == 0 || strcmp(host, "four.test") == 0 ||
-             strcmp(host, "slow.test") == 0;
-    int n = 0;
+    static const char name[] = "localhost";
+    size_t n = strlen(host), len = sizeof(name) - 1, i;
 
-    gnp_sim_call();
+    if (n > 0 && host[n - 1] == '.')
+        n--;
+    if (n < len)
+        return 0;
+    for (i = 0; i < len; i++) {
+        if ((host[n - len + i] | 0x20) != name[i])
+            return 0;
+    }
+    return n == len || (n > len + 1 && host[n - len - 1] == '.');
+}
+
+/* What the name servers of this world know: 4, 6, or both added; 0: no such name. */
+static int families_of(const char *host)
+{
+    static const struct { const char *name; int families; } known[] = {
+        { "two.test", GNP_FAMILY_IPV4 + GNP_FAMILY_IPV6 },
+        { "four.test", GNP_FAMILY_IPV4 },
+        { "six.test", GNP_FAMILY_IPV6 },
+        { "slow.test", GNP_FAMILY_IPV4 },
+    };
+    size_t i;
+
+    for (i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+        if (strcmp(host, known[i].name) == 0)
+            return known[i].families;
+    }
+    return 0;
+}
+
+static int resolve_name(const char *host, int family, gnp_addr *out, int cap)
+{
+    int local = is_localhost(host), n = 0;
+    int has = local ? GNP_FAMILY_IPV4 + GNP_FAMILY_IPV6 : families_of(host);
+
     if (strcmp(host, "slow.test") == 0)
         gnp_sleep_until(sim.now + UINT64_C(10000000000));
     else if (!local)
         gnp_sleep_until(sim.now + gnp_sim_latency());
     if (gnp_sim_fault(sim.knobs.alloc_error))
         return GNP_ENOMEM;
-    if (v6 && family != GNP_FAMILY_IPV4 && n < cap)
+    if (has != GNP_FAMILY_IPV4 && has != 0 && family != GNP_FAMILY_IPV4 && n < cap)
         (void)gnp_ip_parse("::1", &out[n++]);
-    if (v4 && family != GNP_FAMILY_IPV6 && n < cap)
+    if (has != GNP_FAMILY_IPV6 && has != 0 && family != GNP_FAMILY_IPV6 && n < cap)
         (void)gnp_ip_parse("127.0.0.1", &out[n++]);
-    gnp_sim_mark("resolve", family, cap, n);
     return n > 0 ? n : GNP_EADDR;
+}
+
+/* Names end in what they have: "two.test" both families, "four.test", "six.test", "slow.test" after ten
+ * seconds; anything else but localhost has none. */
+int gnp_resolve(const char *host, int family, gnp_addr *out, int cap)
+{
+    gnp_addr a;
+    int n;
+
+    gnp_sim_call();
+    if (gnp_ip_parse(host, &a) == GNP_OK) {
+        n = (family == 0 || family == a.family) && cap > 0 ? 1 : GNP_EADDR;
+        if (n > 0)
+            *out = a;
+    } else {
+        n = resolve_name(host, family, out, cap);
+    }
+    gnp_sim_mark("resolve", family, cap, n);
+    return n;
 }
 
 unsigned gnp_interface_index(const char *name)

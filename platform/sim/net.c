@@ -18,7 +18,16 @@
 
 enum { BYTES, FIN, RST };
 
+/* A descriptor that goes along with the byte of that number. */
+typedef struct rider {
+    struct rider *next;
+    uint64_t at;
+    sim_file *file;
+} rider;
+
 typedef struct sim_pipe {
+    uint64_t taken;        /* bytes that were read */
+    rider *riders;         /* in order */
     unsigned char *data;
     size_t cap, head, len; /* a ring; len: on their way and unread */
     size_t arrived;        /* the first so many of them can be read */
@@ -33,6 +42,7 @@ typedef struct sim_conn {
     sim_file *end[2];      /* NULL: closed */
     int error[2];          /* what side i is told once */
     int broken[2];
+    int local;             /* Unix sockets */
     uint64_t latency_ns;
 } sim_conn;
 
@@ -73,16 +83,58 @@ static int group(const gnp_addr *a)
            (a->family == GNP_FAMILY_IPV6 && a->u.ip[0] == 0xff);
 }
 
+/* The form in which IPv6 writes an IPv4 address (RFC 4291 2.5.5.2), and back. */
+static void map(gnp_addr *a)
+{
+    static const uint8_t prefix[12] = { [10] = 0xff, [11] = 0xff };
+    uint8_t four[4];
+
+    if (a->family != GNP_FAMILY_IPV4)
+        return;
+    memcpy(four, a->u.ip, 4);
+    a->family = GNP_FAMILY_IPV6;
+    memcpy(a->u.ip, prefix, 12);
+    memcpy(a->u.ip + 12, four, 4);
+}
+
+static void unmap(gnp_addr *a)
+{
+    static const uint8_t prefix[12] = { [10] = 0xff, [11] = 0xff };
+    uint8_t four[4];
+
+    if (a->family != GNP_FAMILY_IPV6 || memcmp(a->u.ip, prefix, 12) != 0)
+        return;
+    memcpy(four, a->u.ip + 12, 4);
+    memset(a->u.ip, 0, 16);
+    a->family = GNP_FAMILY_IPV4;
+    memcpy(a->u.ip, four, 4);
+}
+
+/* The host has one interface, the loopback; peers have whatever they say. */
+static int ours(const gnp_addr *a)
+{
+    static const uint8_t one[16] = { [15] = 1 };
+    gnp_addr plain = *a;
+
+    unmap(&plain);
+    if (any(&plain) || group(&plain))
+        return 1;
+    return plain.family == GNP_FAMILY_IPV4 ? plain.u.ip[0] == 127 : memcmp(plain.u.ip, one, 16) == 0;
+}
+
 /* Would what is sent to `to` come to f? */
 static int reaches(const sim_file *f, const gnp_addr *to)
 {
+    gnp_addr local = f->local;
+
     if (f->family == GNP_FAMILY_UNIX || to->family == GNP_FAMILY_UNIX)
         return gnp_sim_addr_same(&f->local, to);
-    if (f->local.port != to->port)
+    if (local.port != to->port)
         return 0;
-    if (f->local.family == GNP_FAMILY_IPV6 && any(&f->local)) /* both families */
-        return 1;
-    return f->local.family == to->family && (any(&f->local) || any(to) || gnp_sim_addr_same(&f->local, to));
+    if (local.family == GNP_FAMILY_IPV6 && any(&local))
+        return to->family == GNP_FAMILY_IPV6 || !f->v6only;
+    unmap(&local);
+    return local.family == to->family && (any(&local) || any(to) || gnp_sim_addr_same(&local, to));
 }
 
 uint64_t gnp_sim_latency(void)
@@ -92,32 +144,65 @@ uint64_t gnp_sim_latency(void)
 
 /* ------------------------------------------------------------------ binding */
 
-static int taken(int kind, const gnp_addr *a, int shared)
+/* May not both have their address. */
+static int conflict(const sim_file *f, const sim_file *g)
 {
-    const sim_file *f;
+    if (f->kind != g->kind || f->local.port != g->local.port)
+        return 0;
+    if (group(&f->local) && f->reuseaddr && g->reuseaddr)
+        return 0;
+    return reaches(f, &g->local) || reaches(g, &f->local);
+}
 
-    for (f = bound; f != NULL; f = f->next) {
-        if (f->kind == kind && f->family == a->family && reaches(f, a) && !(shared && f->shared))
+static int taken(const sim_file *f, int shared)
+{
+    const sim_file *g;
+
+    for (g = bound; g != NULL; g = g->next) {
+        if (conflict(g, f) && !(shared && g->shared))
             return 1;
     }
     return 0;
 }
 
+static uint16_t pick_port(void)
+{
+    uint16_t port = next_port++;
+
+    if (next_port == 0)
+        next_port = FIRST_PORT;
+    return port;
+}
+
 int gnp_sim_bind(sim_file *f, const gnp_addr *a, int shared)
 {
+    if (a->family != f->family)
+        return GNP_EINVAL;
+    if (a->family != GNP_FAMILY_UNIX && f->ours && !ours(a))
+        return GNP_EADDRNOTAVAIL;
     f->local = *a;
     if (a->family != GNP_FAMILY_UNIX && a->port == 0) {
-        do {
-            f->local.port = next_port++;
-            if (next_port == 0)
-                next_port = FIRST_PORT;
-        } while (taken(f->kind, &f->local, 0));
-    } else if (taken(f->kind, a, shared == GNP_SHARED)) {
+        do
+            f->local.port = pick_port();
+        while (taken(f, 0));
+    } else if (taken(f, shared == GNP_SHARED)) {
         return GNP_EADDRINUSE;
     }
     f->shared = shared != GNP_EXCLUSIVE;
     f->next = bound;
     bound = f;
+    return GNP_OK;
+}
+
+int gnp_sim_bind_early(sim_file *f, const gnp_addr *a)
+{
+    if (f->ours && !ours(a))
+        return GNP_EADDRNOTAVAIL;
+    f->local = *a;
+    if (a->port == 0)
+        f->local.port = pick_port();
+    else if (taken(f, 0))
+        return GNP_EADDRINUSE;
     return GNP_OK;
 }
 
@@ -142,12 +227,23 @@ static void pipe_init(sim_pipe *p)
     pipes++;
 }
 
+static void pipe_fini(sim_pipe *p)
+{
+    while (p->riders != NULL) {
+        rider *r = p->riders;
+        p->riders = r->next;
+        gnp_sim_file_unref(r->file, 0);
+        free(r);
+    }
+    free(p->data);
+}
+
 static void conn_unref(sim_conn *c)
 {
     if (--c->refs > 0)
         return;
-    free(c->dir[0].data);
-    free(c->dir[1].data);
+    pipe_fini(&c->dir[0]);
+    pipe_fini(&c->dir[1]);
     pipes -= 2;
     free(c);
 }
@@ -197,7 +293,7 @@ static void broke(sim_conn *c, unsigned side, int code)
     in->epoch++;
     out->len = out->arrived;
     out->epoch++;
-    if (gnp_sim_chance(sim.knobs.reset_drops))
+    if (!c->local && gnp_sim_chance(sim.knobs.reset_drops))
         in->len = in->arrived = 0;
     tell(c, side);
 }
@@ -237,7 +333,8 @@ static sim_conn *conn_new(sim_file *dialer, sim_file *server)
     c->refs = 2;
     c->end[0] = dialer;
     c->end[1] = server;
-    c->latency_ns = dialer->family == GNP_FAMILY_UNIX ? 1000 : gnp_sim_latency();
+    c->local = dialer->family == GNP_FAMILY_UNIX;
+    c->latency_ns = c->local ? 1000 : gnp_sim_latency();
     pipe_init(&c->dir[0]);
     pipe_init(&c->dir[1]);
     dialer->conn = server->conn = c;
@@ -307,6 +404,47 @@ int gnp_sim_stream_send(sim_file *f, const gnp_iov *iov, unsigned count, size_t 
     return n > 0 ? GNP_OK : GNP_AGAIN;
 }
 
+/* Some bytes were sent to f's peer; the first of the n has a descriptor with it. */
+void gnp_sim_stream_ride(sim_file *f, size_t n, sim_file *file)
+{
+    sim_pipe *p = &f->conn->dir[f->side];
+    rider *r = calloc(1, sizeof(*r)), **at = &p->riders;
+
+    if (r == NULL)
+        abort();
+    r->at = p->taken + p->len - n;
+    r->file = file;
+    file->refs++;
+    while (*at != NULL)
+        at = &(*at)->next;
+    *at = r;
+}
+
+/* What went along with the bytes that the last receive of f has taken; the caller's, one at a time. */
+sim_file *gnp_sim_stream_rider(sim_file *f)
+{
+    sim_pipe *p = f->conn != NULL ? &f->conn->dir[!f->side] : NULL;
+    rider *r = p != NULL ? p->riders : NULL;
+    sim_file *file;
+
+    if (r == NULL || r->at >= p->taken)
+        return NULL;
+    p->riders = r->next;
+    file = r->file;
+    free(r);
+    return file;
+}
+
+/* A receive ends before the next byte that has a descriptor with it, but for its own first one. */
+static size_t up_to_rider(const sim_pipe *p, size_t n)
+{
+    const rider *r = p->riders;
+
+    if (r != NULL && r->at == p->taken)
+        r = r->next;
+    return r != NULL && r->at - p->taken < n ? (size_t)(r->at - p->taken) : n;
+}
+
 int gnp_sim_stream_recv(sim_file *f, void *out, size_t cap, size_t *n)
 {
     sim_conn *c = f->conn;
@@ -322,13 +460,14 @@ int gnp_sim_stream_recv(sim_file *f, void *out, size_t cap, size_t *n)
             return take_error(c, f->side);
         return p->fin_arrived || c->broken[f->side] ? GNP_EOF : GNP_AGAIN;
     }
-    cap = cap < p->arrived ? cap : p->arrived;
+    cap = up_to_rider(p, cap < p->arrived ? cap : p->arrived);
     first = cap < p->cap - p->head ? cap : p->cap - p->head;
     memcpy(out, p->data + p->head, first);
     memcpy((char *)out + first, p->data, cap - first);
     p->head = (p->head + cap) % p->cap;
     p->len -= cap;
     p->arrived -= cap;
+    p->taken += cap;
     *n = cap;
     tell(c, !f->side); /* there is room again; the window's way back takes no time */
     return GNP_OK;
@@ -344,12 +483,15 @@ void gnp_sim_stream_end(sim_file *f)
     post(f->conn, f->side, FIN, 0, one_way(f->conn));
 }
 
-/* A reset overtakes part of what is on its way. */
+/* A reset overtakes part of what is on its way, but not between Unix sockets. */
 static void send_reset(sim_conn *c, unsigned side)
 {
     uint64_t last = c->dir[side].last_at > sim.now ? c->dir[side].last_at : sim.now;
 
-    post(c, side, RST, 0, sim.now + 1 + gnp_sim_below(last + c->latency_ns - sim.now));
+    if (c->local)
+        post(c, side, RST, 0, last + c->latency_ns);
+    else
+        post(c, side, RST, 0, sim.now + 1 + gnp_sim_below(last + c->latency_ns - sim.now));
 }
 
 void gnp_sim_stream_break(sim_file *f, int code)
@@ -369,7 +511,8 @@ void gnp_sim_stream_close(sim_file *f, int reset)
         return;
     f->conn = NULL;
     if (!c->broken[f->side]) {
-        if (reset || c->dir[!f->side].arrived > 0) /* unread bytes: the peer shall know that they are lost */
+        /* Unread bytes: the peer shall know that they are lost. */
+        if ((reset && !c->local) || c->dir[!f->side].arrived > 0)
             send_reset(c, f->side);
         else if (!c->dir[f->side].fin_sent)
             post(c, f->side, FIN, 0, one_way(c));
@@ -426,9 +569,13 @@ static int establish(sim_file *f, sim_file *l, const gnp_addr *to)
 
     if (l->queued >= l->backlog)
         return 0;
-    server = gnp_sim_file_new(SIM_STREAM, f->family, l->ours);
+    server = gnp_sim_file_new(SIM_STREAM, l->family, l->ours);
     server->local = *to;
     server->peer = f->local;
+    if (l->family == GNP_FAMILY_IPV6) {
+        map(&server->local);
+        map(&server->peer);
+    }
     f->peer = *to;
     memcpy(server->opts, l->opts, sizeof(server->opts));
     server->opts_set = l->opts_set;
@@ -453,11 +600,14 @@ static void dial_end(sim_event *e)
 static void dial_syn(sim_event *e)
 {
     sim_dial *d = (sim_dial *)(void *)((char *)e - offsetof(sim_dial, ev));
-    sim_file *l = listener_for(&d->to);
+    gnp_addr to = d->to;
+    sim_file *l;
 
+    unmap(&to);
+    l = listener_for(&to);
     if (l == NULL) {
         d->code = GNP_ECONNREFUSED;
-    } else if (!establish(d->file, l, &d->to)) {
+    } else if (!establish(d->file, l, &to)) {
         if (++d->tries > SYN_RETRIES) {
             d->code = GNP_ETIMEDOUT;
         } else {
@@ -470,10 +620,17 @@ static void dial_syn(sim_event *e)
 
 static int dial_unix(sim_file *f, const gnp_addr *to)
 {
-    sim_file *l = listener_for(to);
+    sim_file *l;
+    int r = GNP_OK;
 
-    if (l == NULL)
-        return to->len > 0 && to->u.path[0] == '\0' ? GNP_ECONNREFUSED : GNP_ENOENT;
+    if (to->len > gnp_unix_path_max())
+        return GNP_ENAMETOOLONG;
+    if (to->len == 0 || to->u.path[0] != '\0')
+        r = gnp_sim_path_find(to, &l);
+    else if ((l = listener_for(to)) == NULL)
+        r = GNP_ECONNREFUSED;
+    if (r != GNP_OK)
+        return r;
     return establish(f, l, to) ? GNP_OK : GNP_AGAIN;
 }
 
@@ -494,9 +651,7 @@ int gnp_sim_dial(sim_file *f, const gnp_addr *to)
         return dial_unix(f, to);
     if (f->local.port == 0) {
         f->local = *to;
-        f->local.port = next_port++;
-        if (next_port == 0)
-            next_port = FIRST_PORT;
+        f->local.port = pick_port();
     }
     f->peer = *to;
     l = listener_for(to);
@@ -532,6 +687,7 @@ void gnp_sim_listener_close(sim_file *f)
     unsigned i;
 
     gnp_sim_unbind(f);
+    gnp_sim_path_leave(f);
     for (i = 0; i < f->queued; i++)
         gnp_sim_file_unref(f->queue[i], 1);
     f->queued = 0;
@@ -552,30 +708,52 @@ static int joined(const sim_file *f, const gnp_addr *to)
 
 static int takes(const sim_file *f, const sim_packet *p)
 {
+    gnp_addr peer = f->peer;
+
     if (f->kind != SIM_DGRAM)
         return 0;
-    if (group(&p->to) ? f->local.port != p->to.port || !joined(f, &p->to) : !reaches(f, &p->to))
+    if (!reaches(f, &p->to) || (group(&p->to) && !joined(f, &p->to)))
         return 0;
-    return !f->connected || (f->peer.port == p->from.port && gnp_sim_addr_same(&f->peer, &p->from));
+    unmap(&peer);
+    return !f->connected || (peer.port == p->from.port && gnp_sim_addr_same(&peer, &p->from));
 }
 
-static void deliver(sim_file *f, const sim_packet *p)
+static void deliver_piece(sim_file *f, const sim_packet *p, size_t at, size_t n)
 {
     sim_packet *copy;
 
     if (f->packets >= PACKETS_MAX)
         return; /* as the system does; nobody is told */
-    copy = malloc(sizeof(*copy) + p->len);
+    copy = calloc(1, sizeof(*copy) + n);
     if (copy == NULL)
         abort();
-    memcpy(copy, p, sizeof(*copy) + p->len);
-    copy->next = NULL;
+    copy->from = p->from;
+    copy->to = p->to;
+    if (f->family == GNP_FAMILY_IPV6) {
+        map(&copy->from);
+        map(&copy->to);
+    }
+    copy->len = n;
+    copy->segment = n > p->segment ? p->segment : 0;
+    memcpy(copy->data, p->data + at, n);
     if (f->first == NULL)
         f->first = copy;
     else
         f->last->next = copy;
     f->last = copy;
     f->packets++;
+}
+
+/* A train stays one for who has asked for trains. */
+static void deliver(sim_file *f, const sim_packet *p)
+{
+    size_t step = p->segment == 0 || f->opts[GNP_OPT_GRO] ? p->len : p->segment, at = 0;
+
+    do {
+        size_t n = p->len - at < step ? p->len - at : step;
+        deliver_piece(f, p, at, n);
+        at += n;
+    } while (at < p->len);
     gnp_sim_kick(f);
 }
 
@@ -611,32 +789,72 @@ static void packet_arrives(sim_event *e)
     free(p);
 }
 
-int gnp_sim_dgram_send(sim_file *f, const gnp_addr *to, const void *data, size_t n)
+/* Can f send to that at all? */
+static int sendable(const sim_file *f, const gnp_addr *to)
+{
+    static const uint8_t all[4] = { 255, 255, 255, 255 };
+
+    if (to->family != GNP_FAMILY_IPV4 && to->family != GNP_FAMILY_IPV6)
+        return GNP_EINVAL;
+    if (to->port == 0 || (f->family == GNP_FAMILY_IPV4 && to->family != GNP_FAMILY_IPV4))
+        return GNP_EINVAL;
+    if (f->v6only && to->family == GNP_FAMILY_IPV4)
+        return GNP_ENETUNREACH;
+    if (f->ours && memcmp(to->u.ip, all, 4) == 0 && to->family == GNP_FAMILY_IPV4 &&
+        !f->opts[GNP_OPT_BROADCAST])
+        return GNP_EACCES;
+    return GNP_OK;
+}
+
+static void packet_leaves(const sim_file *f, const gnp_addr *to, const void *data, size_t n, size_t segment)
 {
     unsigned copies = gnp_sim_chance(sim.knobs.dgram_lost) ? 0 : 1;
 
-    if (n > DGRAM_MAX)
-        return GNP_EMSGSIZE;
-    if (f->error != 0) {
-        int e = f->error;
-        f->error = 0;
-        return e;
-    }
     copies += gnp_sim_chance(sim.knobs.dgram_twice);
+    if (f->ours && group(to) && !f->opts[GNP_OPT_MULTICAST_LOOP])
+        copies = 0; /* and nobody else is on the loopback */
     while (copies-- > 0) {
         sim_packet *p = calloc(1, sizeof(*p) + n);
         if (p == NULL)
             abort();
         p->from = f->local;
+        unmap(&p->from);
         if (any(&p->from)) /* it leaves by some address: the one that it goes to does for our one host */
             memcpy(p->from.u.ip, to->u.ip, 16);
         p->from.family = to->family;
         p->to = *to;
         p->len = n;
+        p->segment = segment;
         if (n > 0)
             memcpy(p->data, data, n);
         gnp_sim_at(&p->ev, sim.now + gnp_sim_latency(), packet_arrives);
     }
+}
+
+int gnp_sim_dgram_send(sim_file *f, const gnp_addr *to, const void *data, size_t n, size_t segment)
+{
+    int together = sim.knobs.dgram_lost == 0 && sim.knobs.dgram_twice == 0; /* else each for itself */
+    size_t at = 0, step = segment == 0 || together ? n : segment;
+    gnp_addr plain = *to;
+    int r = sendable(f, to);
+
+    if (r != GNP_OK)
+        return r;
+    if (n > DGRAM_MAX || segment > DGRAM_MAX)
+        return GNP_EMSGSIZE;
+    if (segment != 0 && (n + segment - 1) / segment > GNP_SEGMENTS_MAX)
+        return GNP_EINVAL;
+    if (f->error != 0) {
+        int e = f->error;
+        f->error = 0;
+        return e;
+    }
+    unmap(&plain);
+    do {
+        size_t k = n - at < step ? n - at : step;
+        packet_leaves(f, &plain, (const char *)data + at, k, together && segment < n ? segment : 0);
+        at += k;
+    } while (at < n);
     return GNP_OK;
 }
 
@@ -681,6 +899,13 @@ unsigned gnp_sim_ready(const sim_file *f)
     case SIM_DGRAM: return (f->first != NULL || f->error != 0 ? SIM_IN : 0) | SIM_OUT;
     default: return 0;
     }
+}
+
+void gnp_sim_begin_net(void)
+{
+    bound = NULL;
+    next_port = FIRST_PORT;
+    pipes = 0;
 }
 
 /* What was on its way when the world ended arrives nowhere. */

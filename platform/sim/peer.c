@@ -220,7 +220,7 @@ int gnp_sim_sendto(gnp_sim_peer *p, const char *to, const void *data, size_t n)
 
     gnp_sim_call();
     gnp_sim_mark("peer_sendto", a.port, (int64_t)n, 0);
-    return gnp_sim_dgram_send(p->file, &a, data, n);
+    return gnp_sim_dgram_send(p->file, &a, data, n, 0);
 }
 
 int64_t gnp_sim_recvfrom(gnp_sim_peer *p, void *out, size_t cap, uint64_t timeout_ns)

@@ -15,6 +15,7 @@ enum {
     ST_KEPT = ST_EOF | ST_WRITE | ST_HUNG
 };
 
+#define RIGHTS 64u      /* a receive ends at the next byte that has one, so it is one in practice */
 #define LENT_STALE 0xDD /* what a span is full of when it has been given back */
 
 typedef struct sim_poller {
@@ -29,6 +30,11 @@ typedef struct sim_poller {
     unsigned char *buffer;
     size_t buffer_size, lent_n, dgram_size;
     sim_packet *packet;   /* lent */
+    gnp_addr where;       /* that the packet was sent to */
+    intptr_t rights[RIGHTS]; /* descriptors that came with the last receive, on rights_of */
+    unsigned rights_n, rights_next;
+    int rights_lost;      /* some, for want of numbers; to be told */
+    gnp_sock *rights_of;
     sim_file *self;       /* its descriptor */
     intptr_t os;
 } sim_poller;
@@ -64,6 +70,15 @@ static void not_lent(gnp_poller *base, const char *call)
 {
     if (of(base)->lent_of != NULL)
         gnp_sim_fail("%s: a span is lent (clause 4)", call);
+}
+
+static void rights_drop(sim_poller *p)
+{
+    while (p->rights_next < p->rights_n)
+        gnp_sim_shut(p->rights[p->rights_next++], 0);
+    p->rights_n = p->rights_next = 0;
+    p->rights_lost = 0;
+    p->rights_of = NULL;
 }
 
 /* ----------------------------------------------------------- opening, closing */
@@ -305,13 +320,15 @@ static int sim_want(gnp_poller *base, gnp_sock *s, unsigned interest)
     return GNP_OK;
 }
 
+static void give_back(sim_poller *p);
+
 static int sim_close_sock(gnp_poller *base, gnp_sock *s, int reset)
 {
     sim_poller *p = of(base);
 
     (void)check(base, s, "gnp_close");
     if (p->lent_of == s)
-        gnp_sim_fail("gnp_close: its span is lent (clause 4)");
+        give_back(p); /* the span ends with its socket */
     gnp_sim_mark("close", s->os, reset, 0);
     leave(p, s);
     gnp_sim_shut(s->os, reset);
@@ -331,6 +348,8 @@ static int breakage(void)
     return codes[gnp_sim_below(6)];
 }
 
+static void rights_take(sim_poller *p, gnp_sock *s, sim_file *f);
+
 static int sim_recv(gnp_poller *base, gnp_sock *s, const void **data, size_t *n)
 {
     sim_poller *p = of(base);
@@ -339,6 +358,7 @@ static int sim_recv(gnp_poller *base, gnp_sock *s, const void **data, size_t *n)
     int r;
 
     not_lent(base, "gnp_recv");
+    rights_drop(p);
     if (gnp_sim_chance(sim.knobs.short_read))
         cap = 1 + (size_t)gnp_sim_below(gnp_sim_below(2) ? 3 : cap);
     if (cap > p->buffer_size)
@@ -360,19 +380,16 @@ static int sim_recv(gnp_poller *base, gnp_sock *s, const void **data, size_t *n)
         *data = p->buffer;
         p->lent_of = s;
         p->lent_n = *n;
+        rights_take(p, s, f);
     }
     gnp_sim_mark("recv", s->os, r == GNP_OK ? (int64_t)*n : 0, r);
     return gnp_sim_error(r);
 }
 
-static void sim_recv_done(gnp_poller *base, gnp_sock *s)
+static void give_back(sim_poller *p)
 {
-    sim_poller *p = of(base);
-
-    (void)check(base, s, "gnp_recv_done");
-    if (p->lent_of != s)
-        gnp_sim_fail("gnp_recv_done: nothing of this socket is lent");
     p->lent_of = NULL;
+    rights_drop(p);
     if (p->packet != NULL) {
         memset(p->packet->data, LENT_STALE, p->packet->len);
         free(p->packet);
@@ -382,11 +399,49 @@ static void sim_recv_done(gnp_poller *base, gnp_sock *s)
     }
 }
 
+static void sim_recv_done(gnp_poller *base, gnp_sock *s)
+{
+    (void)check(base, s, "gnp_recv_done");
+    if (of(base)->lent_of != s)
+        gnp_sim_fail("gnp_recv_done: nothing of this socket is lent");
+    give_back(of(base));
+}
+
+/* Who has not asked for them gets none: they are closed. */
+static void rights_take(sim_poller *p, gnp_sock *s, sim_file *f)
+{
+    sim_file *rider;
+
+    while ((rider = gnp_sim_stream_rider(f)) != NULL) {
+        int r = GNP_EMFILE;
+        if (f->opts[GNP_OPT_PASS_DESCRIPTORS]) {
+            p->rights_of = s;
+            if (p->rights_n < RIGHTS)
+                r = gnp_sim_open(rider, &p->rights[p->rights_n]);
+            p->rights_n += r == GNP_OK;
+            p->rights_lost |= r != GNP_OK;
+        }
+        if (r != GNP_OK)
+            gnp_sim_file_unref(rider, 0);
+    }
+}
+
 static int sim_recv_descriptor(gnp_poller *base, gnp_sock *s, intptr_t *out)
 {
+    sim_poller *p = of(base);
+    int r = GNP_AGAIN;
+
     (void)check(base, s, "gnp_recv_descriptor");
-    (void)out;
-    return GNP_AGAIN;
+    *out = -1;
+    if (p->rights_of == s && p->rights_next < p->rights_n) {
+        *out = p->rights[p->rights_next++];
+        r = GNP_OK;
+    } else if (p->rights_of == s && p->rights_lost) {
+        p->rights_lost = 0;
+        r = GNP_EMFILE;
+    }
+    gnp_sim_mark("recv_descriptor", s->os, *out, r);
+    return gnp_sim_error(r);
 }
 
 /* The reasons why a connection cannot be taken now; the first one is its own end. */
@@ -464,6 +519,13 @@ static int sim_recvfrom(gnp_poller *base, gnp_sock *s, gnp_dgram *out)
         out->len = packet->len < p->dgram_size ? packet->len : p->dgram_size;
         out->truncated = packet->len > p->dgram_size;
         out->peer = &packet->from;
+        out->segment = packet->segment;
+        if (f->opts[GNP_OPT_PACKET_INFO]) {
+            p->where = packet->to;
+            p->where.port = 0;
+            out->local = &p->where;
+            out->interface_index = 1;
+        }
     }
     gnp_sim_mark("recvfrom", s->os, r == GNP_OK ? (int64_t)out->len : 0, r);
     return gnp_sim_error(r);
@@ -536,10 +598,12 @@ static int sim_sendfile(gnp_poller *base, gnp_sock *s, intptr_t file, uint64_t o
     *sent = 0;
     if (n == 0)
         gnp_sim_fail("gnp_sendfile: of nothing");
-    if (from == NULL || from->kind != SIM_DATA)
+    if (from == NULL || from->kind != SIM_DATA || offset > INT64_MAX - n)
         return gnp_sim_error(GNP_EINVAL);
-    if (offset >= from->size)
+    if (offset >= from->size) {
+        owe(s, GNP_OK, 1); /* that the file ends is nothing to wait for */
         return GNP_EOF;
+    }
     v.base = from->data + offset;
     v.len = (size_t)(n < from->size - offset ? n : from->size - offset);
     r = send_some(f, &v, 1, v.len, &done);
@@ -552,29 +616,32 @@ static int sim_sendfile(gnp_poller *base, gnp_sock *s, intptr_t file, uint64_t o
 static int sim_send_descriptor(gnp_poller *base, gnp_sock *s, intptr_t os, const void *data, size_t n,
                                size_t *sent)
 {
-    (void)check(base, s, "gnp_send_descriptor");
-    (void)os;
-    (void)data;
-    (void)n;
+    sim_file *f = check(base, s, "gnp_send_descriptor");
+    sim_file *file = gnp_sim_look(os);
+    gnp_iov v = { data, n };
+    int r;
+
     *sent = 0;
-    return gnp_sim_error(GNP_ENOTSUP);
+    if (s->family != GNP_FAMILY_UNIX || s->kind != GNP_STREAM)
+        return gnp_sim_error(GNP_ENOTSUP);
+    if (n == 0)
+        gnp_sim_fail("gnp_send_descriptor: with nothing");
+    if (file == NULL)
+        return gnp_sim_error(GNP_EINVAL);
+    r = send_some(f, &v, 1, n, sent);
+    if (*sent > 0)
+        gnp_sim_stream_ride(f, *sent, file);
+    owe(s, r, *sent == n);
+    gnp_sim_mark("send_descriptor", s->os, (int64_t)*sent, r);
+    return gnp_sim_error(r);
 }
 
 /* One that may be a train.  All of it or an error. */
 static int sendto_one(sim_file *f, const gnp_dgram_out *d)
 {
-    const gnp_addr *to = d->peer != NULL ? d->peer : &f->peer;
-    size_t segment = d->segment != 0 ? d->segment : d->len, at = 0;
-    int r;
-
     if (d->peer == NULL && !f->connected)
         return GNP_EINVAL;
-    do {
-        size_t n = d->len - at < segment ? d->len - at : segment;
-        r = gnp_sim_dgram_send(f, to, (const char *)d->data + at, n);
-        at += n;
-    } while (r == GNP_OK && at < d->len);
-    return r;
+    return gnp_sim_dgram_send(f, d->peer != NULL ? d->peer : &f->peer, d->data, d->len, d->segment);
 }
 
 static int sim_sendto(gnp_poller *base, gnp_sock *s, const gnp_dgram_out *out, unsigned count, unsigned *sent)

@@ -6,7 +6,7 @@
  * seed may let another thread go on.
  *
  * Not simulated: memory order (every thread sees every store at once); completion (GNP_CAP_INFLIGHT);
- * passing descriptors, GRO, packet info (their options and verbs say GNP_ENOTSUP); processes.
+ * fast open, deferred accepts, sharing a port by CPU (they say GNP_ENOTSUP); processes.
  */
 #ifndef GNP_SIM_H
 #define GNP_SIM_H
@@ -96,6 +96,14 @@ gnp_sim_job *gnp_sim_start(const gnp_sim_config *config, void (*fn)(void *arg), 
 unsigned gnp_sim_wait_any(gnp_sim_job *const *jobs, unsigned n);
 void gnp_sim_finish(gnp_sim_job *j, gnp_sim_result *out);
 
+/*
+ * The two halves of it, for a test framework that has a process for each of its cases already: the world is
+ * in this process, and the thread that begins it is its first.  A failure goes to standard error and
+ * aborts, as with in_place.
+ */
+void gnp_sim_begin(const gnp_sim_config *config);
+void gnp_sim_end(gnp_sim_result *out);
+
 /* Everything below: on threads of the world only. */
 
 /* The world has failed: for oracles. */
@@ -132,7 +140,14 @@ void gnp_sim_setenv(const char *name, const char *value);
 /* A file that gnp_file_open finds.  Borrowed. */
 void gnp_sim_file(const char *path, const void *data, size_t n);
 
-/* A signal comes to the process.  Returns 0 if it would have ended it. */
+/* What is at a path, a file or a socket of a Unix listener: is there something; it is removed; it gets
+ * another name, in the place of what had it.  1 if it was there. */
+int gnp_sim_exists(const char *path);
+int gnp_sim_unlink(const char *path);
+int gnp_sim_rename(const char *path, const char *to);
+
+/* A signal comes to the process.  1: somebody holds, watches or has claimed it.  0: nobody, and it is left to
+ * what the program had said about it.  -1: it is the second one, which ends the process. */
 int gnp_sim_signal(int what);
 
 /*

@@ -84,34 +84,60 @@ int gnp_stderr_is_terminal(void)
 
 /* ------------------------------------------------------------------ signals */
 
-#define WATCHERS 8
+#define WATCHERS 64 /* as on POSIX */
 #define SIGNALS 32
 
 static struct {
     gnp_poller *poller;
     int pending;
 } watchers[WATCHERS];
-static unsigned holds, watching;
-static int held; /* came while nobody watched */
+static unsigned keepers; /* holds, and pollers that watch */
+static int kept;         /* the signal that has come since the first of them */
 static struct {
     int claimed, came;
+    int is_default;      /* a signal that was kept has put the default in the handler's place */
     gnp_poller *route;
 } claims[SIGNALS];
+
+static int exists(int what)
+{
+    static const int all[] = { GNP_SIGNAL_HUP,  GNP_SIGNAL_INT,  GNP_SIGNAL_QUIT, GNP_SIGNAL_USR1,
+                               GNP_SIGNAL_USR2, GNP_SIGNAL_TERM, GNP_SIGNAL_CHLD, GNP_SIGNAL_WINCH };
+    size_t i;
+
+    for (i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        if (all[i] == what)
+            return 1;
+    }
+    return 0;
+}
+
+static int ends(int what)
+{
+    return what == GNP_SIGNAL_INT || what == GNP_SIGNAL_TERM;
+}
+
+static void keep(void)
+{
+    if (keepers++ > 0)
+        return;
+    kept = GNP_SIGNAL_NONE;
+    claims[GNP_SIGNAL_INT].is_default = claims[GNP_SIGNAL_TERM].is_default = 0;
+}
 
 int gnp_signal_hold(void)
 {
     gnp_sim_call();
-    holds++;
+    keep();
     return GNP_OK;
 }
 
 void gnp_signal_unhold(void)
 {
     gnp_sim_call();
-    if (holds == 0)
+    if (keepers == 0)
         gnp_sim_fail("gnp_signal_unhold: without a hold");
-    if (--holds == 0)
-        held = 0;
+    keepers--;
 }
 
 static int watcher_of(const gnp_poller *p)
@@ -127,46 +153,49 @@ static int watcher_of(const gnp_poller *p)
 
 int gnp_signal_watch(gnp_poller *p)
 {
-    int i = watcher_of(NULL);
+    int i;
 
     gnp_sim_call();
+    i = watcher_of(NULL);
     if (i < 0)
         return gnp_sim_error(GNP_EBUSY);
+    keep();
     watchers[i].poller = p;
-    watchers[i].pending = held;
-    watching++;
-    if (held)
+    watchers[i].pending = kept;
+    if (kept != GNP_SIGNAL_NONE)
         gnp_wake(p);
     return GNP_OK;
 }
 
 int gnp_signal_take(gnp_poller *p)
 {
-    int i = watcher_of(p), what;
+    int i, what;
 
     gnp_sim_call();
+    i = watcher_of(p);
     if (i < 0)
         return GNP_SIGNAL_NONE;
     what = watchers[i].pending;
-    watchers[i].pending = 0;
+    watchers[i].pending = GNP_SIGNAL_NONE;
     return what;
 }
 
 void gnp_signal_unwatch(gnp_poller *p)
 {
-    int i = watcher_of(p);
+    int i;
 
     gnp_sim_call();
+    i = watcher_of(p);
     if (i < 0)
-        gnp_sim_fail("gnp_signal_unwatch: it does not watch");
+        return;
     watchers[i].poller = NULL;
-    watching--;
+    keepers--;
 }
 
 int gnp_signal_claim(int what)
 {
     gnp_sim_call();
-    if (what <= 0 || what >= SIGNALS)
+    if (!exists(what))
         return gnp_sim_error(GNP_ENOTSUP);
     if (claims[what].claimed)
         return gnp_sim_error(GNP_EBUSY);
@@ -181,6 +210,7 @@ void gnp_signal_disclaim(int what)
     gnp_sim_call();
     claims[what].claimed = 0;
     claims[what].route = NULL;
+    claims[what].is_default = kept != GNP_SIGNAL_NONE; /* those who watch have had their signal */
 }
 
 void gnp_signal_route(int what, gnp_poller *p)
@@ -193,34 +223,46 @@ void gnp_signal_route(int what, gnp_poller *p)
 
 int gnp_signal_came(int what)
 {
-    int came = claims[what].came;
+    int came;
 
     gnp_sim_call();
+    came = claims[what].came; /* not before: one that comes in between is not lost */
     claims[what].came = 0;
     return came;
 }
 
-int gnp_sim_signal(int what)
+static void tell_watchers(int what)
 {
     int i;
 
-    gnp_sim_call();
-    gnp_sim_mark("kill", what, 0, 0);
-    if (what > 0 && what < SIGNALS && claims[what].claimed) {
-        claims[what].came = 1;
-        if (claims[what].route != NULL)
-            gnp_wake(claims[what].route);
-        return 1;
-    }
-    if (holds == 0 && watching == 0)
-        return 0;
-    held = what;
+    kept = what;
+    claims[GNP_SIGNAL_INT].is_default = !claims[GNP_SIGNAL_INT].claimed;
+    claims[GNP_SIGNAL_TERM].is_default = !claims[GNP_SIGNAL_TERM].claimed;
     for (i = 0; i < WATCHERS; i++) {
         if (watchers[i].poller != NULL) {
             watchers[i].pending = what;
             gnp_wake(watchers[i].poller);
         }
     }
+}
+
+int gnp_sim_signal(int what)
+{
+    gnp_sim_call();
+    gnp_sim_mark("kill", what, 0, 0);
+    if (!exists(what))
+        gnp_sim_fail("there is no signal %d", what);
+    if (claims[what].claimed) {
+        claims[what].came = 1;
+        if (claims[what].route != NULL)
+            gnp_wake(claims[what].route);
+        return 1;
+    }
+    if (keepers == 0 || !ends(what))
+        return 0;
+    if (claims[what].is_default)
+        return -1;
+    tell_watchers(what);
     return 1;
 }
 
@@ -237,9 +279,11 @@ int gnp_cpu_pin(unsigned i)
     return GNP_OK;
 }
 
+#define PROGRAM_BYTES UINT64_C(1048576) /* what it has resident beside its heap */
+
 uint64_t gnp_resident(void)
 {
-    return sim.bytes;
+    return PROGRAM_BYTES + sim.bytes;
 }
 
 uint64_t gnp_descriptor_limit(int raise)
@@ -252,4 +296,14 @@ int gnp_descriptor_limit_set(uint64_t n)
 {
     sim.knobs.descriptors = n < UINT32_MAX ? (unsigned)n : 0;
     return GNP_OK;
+}
+
+/* Each world begins with a process that has done nothing yet. */
+void gnp_sim_begin_sys(void)
+{
+    memset(variables, 0, sizeof(variables));
+    memset(watchers, 0, sizeof(watchers));
+    memset(claims, 0, sizeof(claims));
+    keepers = 0;
+    kept = GNP_SIGNAL_NONE;
 }

@@ -231,8 +231,7 @@ void gnp_sim_fail(const char *format, ...)
     tell(&r);
 }
 
-static void run(const gnp_sim_config *c, int result_fd, void (*fn)(void *arg), void *arg,
-                gnp_sim_result *out)
+static void begin(const gnp_sim_config *c, int result_fd)
 {
     memset(&sim, 0, sizeof(sim));
     sim.knobs = c->knobs;
@@ -244,9 +243,20 @@ static void run(const gnp_sim_config *c, int result_fd, void (*fn)(void *arg), v
     sim.limit_points = c->limit_points != 0 ? c->limit_points : LIMIT_POINTS;
     sim.trace = c->trace;
     sim.result_fd = result_fd;
+    gnp_sim_begin_net();
+    gnp_sim_begin_paths();
+    gnp_sim_begin_sys();
     gnp_sim_begin_threads();
     sim.live = 1;
-    fn(arg);
+}
+
+void gnp_sim_begin(const gnp_sim_config *c)
+{
+    begin(c, -1);
+}
+
+void gnp_sim_end(gnp_sim_result *out)
+{
     gnp_sim_end_threads();
     sim.live = 0;
     gnp_sim_end_net();
@@ -256,7 +266,17 @@ static void run(const gnp_sim_config *c, int result_fd, void (*fn)(void *arg), v
         gnp_sim_fail("%llu blocks of memory, %llu bytes, were not given back", (unsigned long long)sim.blocks,
                      (unsigned long long)sim.bytes);
     free(sim.heap);
+    sim.heap = NULL;
+    sim.heap_cap = 0;
     fill(out);
+}
+
+static void run(const gnp_sim_config *c, int result_fd, void (*fn)(void *arg), void *arg,
+                gnp_sim_result *out)
+{
+    begin(c, result_fd);
+    fn(arg);
+    gnp_sim_end(out);
 }
 
 /* What a world that ended by itself has to say. */

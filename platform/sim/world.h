@@ -104,7 +104,7 @@ typedef struct sim_file {
     struct sim_file *next;  /* all that are bound */
     struct sim_file **queue;/* connections that wait */
     unsigned queued, backlog, queue_cap;
-    int shared;
+    int shared, v6only, reuseaddr;
     struct sim_packet *first, *last;
     size_t packets, packets_max;
     int error;              /* of an ICMP message */
@@ -135,12 +135,15 @@ enum { SIM_IN = 1, SIM_OUT = 2, SIM_HUP = 4 };
 unsigned gnp_sim_ready(const sim_file *f);
 
 int gnp_sim_bind(sim_file *f, const gnp_addr *a, int shared); /* and makes it known */
+int gnp_sim_bind_early(sim_file *f, const gnp_addr *a);       /* of a stream that will connect */
 void gnp_sim_unbind(sim_file *f);
 /* GNP_OK, GNP_INFLIGHT, or an error. */
 int gnp_sim_dial(sim_file *f, const gnp_addr *to);
 void gnp_sim_dial_cancel(sim_file *f);
 int gnp_sim_stream_send(sim_file *f, const gnp_iov *iov, unsigned count, size_t max, size_t *sent);
 int gnp_sim_stream_recv(sim_file *f, void *out, size_t cap, size_t *n);
+void gnp_sim_stream_ride(sim_file *f, size_t n, sim_file *file);
+sim_file *gnp_sim_stream_rider(sim_file *f);
 void gnp_sim_stream_end(sim_file *f);            /* FIN */
 void gnp_sim_stream_close(sim_file *f, int reset);
 void gnp_sim_stream_break(sim_file *f, int code); /* both ends will see that it is gone */
@@ -148,16 +151,17 @@ int gnp_sim_stream_connected(const sim_file *f);
 size_t gnp_sim_stream_unread(const sim_file *f);
 void gnp_sim_listener_close(sim_file *f);
 void gnp_sim_dgram_close(sim_file *f);
+void gnp_sim_begin_net(void);
 void gnp_sim_end_net(void);
 
 typedef struct sim_packet {
     struct sim_packet *next;
     sim_event ev;
     gnp_addr from, to;
-    size_t len;
+    size_t len, segment; /* > 0: a train of datagrams of this size */
     unsigned char data[];
 } sim_packet;
-int gnp_sim_dgram_send(sim_file *f, const gnp_addr *to, const void *data, size_t n);
+int gnp_sim_dgram_send(sim_file *f, const gnp_addr *to, const void *data, size_t n, size_t segment);
 
 int gnp_sim_addr_same(const gnp_addr *a, const gnp_addr *b); /* without port */
 uint64_t gnp_sim_latency(void);
@@ -169,7 +173,14 @@ int gnp_sim_error(int code);
 /* A stream or datagram socket that will connect. */
 int gnp_sim_make(gnp_sock *s, int kind, int family, const gnp_addr *local, const gnp_sock_opts *o);
 int gnp_sim_path_bind(sim_file *f, const gnp_addr *a, gnp_bound *out);
+int gnp_sim_path_find(const gnp_addr *a, sim_file **out);
+void gnp_sim_path_leave(const sim_file *f);
 void gnp_sim_path_remove(const gnp_addr *a);
+void gnp_sim_begin_paths(void);
 void gnp_sim_end_paths(void); /* fails the world when a socket's is left */
+
+/* -------------------------------------------------------------------- sys.c */
+
+void gnp_sim_begin_sys(void);
 
 #endif
