@@ -128,15 +128,6 @@ static int served(const gnp_addr *a)
     return r == GNP_OK || r == GNP_INFLIGHT;
 }
 
-static int exists(const char *path)
-{
-    FILE *f = fopen(path, "r");
-
-    if (f != NULL)
-        fclose(f);
-    return f != NULL;
-}
-
 START_TEST(path_is_a_file)
 {
     gnp_sock_opts o = plain();
@@ -144,18 +135,15 @@ START_TEST(path_is_a_file)
     gnp_addr a;
     gnp_bound b;
     gnp_sock l;
-    FILE *f;
 
     temp_name(path, sizeof(path), "file");
-    f = fopen(path, "w");
-    ck_assert_ptr_nonnull(f);
-    fclose(f);
+    path_make(path);
     unix_addr(&a, path);
     ck_assert_int_eq(gnp_listen(&l, &a, &o, &b), GNP_EEXIST);
     ck_assert_int_eq(b.owned, 0);
     gnp_unlink_bound(&a, &b);
-    ck_assert(exists(path));
-    ck_assert_int_eq(remove(path), 0);
+    ck_assert(path_exists(path));
+    ck_assert(path_remove(path));
 }
 END_TEST
 
@@ -193,7 +181,7 @@ START_TEST(path_is_served)
     ck_assert(served(&a));
     gnp_sock_close(&l, 0);
     gnp_unlink_bound(&a, &b);
-    ck_assert_int_eq(remove(path) == 0, 0); /* it is gone */
+    ck_assert(!path_remove(path)); /* it is gone */
 }
 END_TEST
 
@@ -249,7 +237,7 @@ START_TEST(path_is_stale)
     ck_assert(memcmp(local.u.path, path, local.len) == 0);
     gnp_sock_close(&l, 0);
     gnp_unlink_bound(&a, &b2);
-    ck_assert_int_ne(remove(path), 0);
+    ck_assert(!path_remove(path));
 }
 END_TEST
 
@@ -266,15 +254,15 @@ START_TEST(foreign_socket_stays)
     snprintf(aside, sizeof(aside), "%s.aside", path);
     unix_addr(&a, path);
     ck_assert_int_eq(gnp_listen(&l, &a, &o, &mine), GNP_OK);
-    ck_assert_int_eq(rename(path, aside), 0);
+    ck_assert(path_rename(path, aside));
     ck_assert_int_eq(gnp_listen(&l2, &a, &o, &theirs), GNP_OK);
     gnp_sock_close(&l, 0);
     gnp_unlink_bound(&a, &mine);
     ck_assert(served(&a));
     gnp_sock_close(&l2, 0);
     gnp_unlink_bound(&a, &theirs);
-    ck_assert_int_ne(remove(path), 0);
-    ck_assert_int_eq(remove(aside), 0);
+    ck_assert(!path_remove(path));
+    ck_assert(path_remove(aside));
 }
 END_TEST
 
@@ -308,7 +296,7 @@ START_TEST(path_lengths)
         ck_assert(memcmp(local.u.path, path, n) == 0);
         gnp_sock_close(&l, 0);
         gnp_unlink_bound(&a, &b);
-        ck_assert_int_ne(remove(path), 0);
+        ck_assert(!path_remove(path));
     }
     gnp_poller_close(p);
 }

@@ -4,31 +4,11 @@
 
 #define SIZE 3000017u /* more than the buffers hold, which are made small */
 
-/* A file of the stream's first n bytes, and its descriptor. */
-static FILE *file_of(size_t n, intptr_t *os)
-{
-    static unsigned char buf[65536];
-    FILE *f = tmpfile();
-    uint64_t at = 0;
-
-    ck_assert_ptr_nonnull(f);
-    while (at < n) {
-        size_t some = n - at < sizeof(buf) ? (size_t)(n - at) : sizeof(buf);
-        stream_fill(buf, at, some);
-        ck_assert_uint_eq(fwrite(buf, 1, some, f), some);
-        at += some;
-    }
-    ck_assert_int_eq(fflush(f), 0);
-    *os = fileno(f);
-    return f;
-}
-
 START_TEST(whole_file)
 {
     subject t;
     gnp_sock s, peer;
-    intptr_t os;
-    FILE *f = file_of(SIZE, &os);
+    intptr_t os = stream_file(SIZE);
     uint64_t at = 0, got = 0, sent, size;
     int r, full = 0;
 
@@ -56,7 +36,7 @@ START_TEST(whole_file)
     gnp_close(t.p, &s, 0);
     peer_close(&t, &peer, 0);
     subject_close(&t);
-    fclose(f);
+    gnp_descriptor_close(os);
 }
 END_TEST
 
@@ -65,8 +45,7 @@ START_TEST(part_of_a_file)
 {
     subject t;
     gnp_sock s, peer;
-    intptr_t os;
-    FILE *f = file_of(20000, &os);
+    intptr_t os = stream_file(20000);
     uint64_t got = 777, sent;
 
     subject_open_stream(&t, _i, NULL);
@@ -82,7 +61,7 @@ START_TEST(part_of_a_file)
     gnp_close(t.p, &s, 0);
     peer_close(&t, &peer, 0);
     subject_close(&t);
-    fclose(f);
+    gnp_descriptor_close(os);
 }
 END_TEST
 
@@ -91,8 +70,7 @@ START_TEST(file_that_ends)
 {
     subject t;
     gnp_sock s, peer;
-    intptr_t os;
-    FILE *f = file_of(1000, &os);
+    intptr_t os = stream_file(1000);
     uint64_t got = 0, sent;
     size_t n;
     gnp_iov v = { "", 1 };
@@ -113,7 +91,7 @@ START_TEST(file_that_ends)
     gnp_close(t.p, &s, 0);
     peer_close(&t, &peer, 0);
     subject_close(&t);
-    fclose(f);
+    gnp_descriptor_close(os);
 }
 END_TEST
 
@@ -121,8 +99,7 @@ START_TEST(no_file)
 {
     subject t;
     gnp_sock s, peer;
-    intptr_t os;
-    FILE *f = file_of(1000, &os);
+    intptr_t os = stream_file(1000);
     uint64_t sent = 1;
 
     subject_open_stream(&t, _i, NULL);
@@ -135,7 +112,7 @@ START_TEST(no_file)
     gnp_close(t.p, &s, 0);
     peer_close(&t, &peer, 0);
     subject_close(&t);
-    fclose(f);
+    gnp_descriptor_close(os);
 }
 END_TEST
 
@@ -144,8 +121,7 @@ START_TEST(broken_connection)
 {
     subject t;
     gnp_sock s, peer;
-    intptr_t os;
-    FILE *f = file_of(100000, &os);
+    intptr_t os = stream_file(100000);
     uint64_t sent, limit = gnp_now() + PATIENCE;
     int r;
 
@@ -161,7 +137,7 @@ START_TEST(broken_connection)
     ck_assert_int_eq(r, GNP_EPIPE);
     gnp_close(t.p, &s, 0);
     subject_close(&t);
-    fclose(f);
+    gnp_descriptor_close(os);
 }
 END_TEST
 
@@ -170,8 +146,7 @@ START_TEST(while_a_span_is_lent)
 {
     subject t;
     gnp_sock s, peer;
-    intptr_t os;
-    FILE *f = file_of(40000, &os);
+    intptr_t os = stream_file(40000);
     uint64_t offset = 0, got = 0, sent;
     const void *data;
     size_t n;
@@ -189,7 +164,7 @@ START_TEST(while_a_span_is_lent)
     gnp_close(t.p, &s, 0);
     peer_close(&t, &peer, 0);
     subject_close(&t);
-    fclose(f);
+    gnp_descriptor_close(os);
 }
 END_TEST
 

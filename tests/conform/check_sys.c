@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "conform.h"
 
-#include <signal.h> /* raise and signal are of the C standard */
+#include <signal.h> /* SIGTERM, by which a case ends, is of the C standard */
 
 START_TEST(environment)
 {
@@ -21,12 +21,12 @@ START_TEST(resident_memory_grows)
 
     if (before == 0)
         return; /* not known here */
-    p = malloc(size);
+    p = gnp_alloc(size);
     ck_assert_ptr_nonnull((void *)(uintptr_t)p);
     for (i = 0; i < size; i += 1024)
         p[i] = 1;
     ck_assert_uint_ge(gnp_resident(), before + size / 2);
-    free((void *)(uintptr_t)p);
+    gnp_free((void *)(uintptr_t)p, size);
 }
 END_TEST
 
@@ -80,7 +80,7 @@ START_TEST(signal_is_kept)
     ck_assert_int_eq(gnp_signal_watch(a), GNP_OK);
     ck_assert_int_eq(gnp_signal_watch(b), GNP_OK);
     ck_assert_int_eq(gnp_signal_take(a), GNP_SIGNAL_NONE);
-    raise(_i == 0 ? SIGINT : SIGTERM);
+    signal_send(_i == 0 ? GNP_SIGNAL_INT : GNP_SIGNAL_TERM);
     expect_woken(a);
     expect_woken(b);
     ck_assert_int_eq(gnp_signal_take(a), _i == 0 ? GNP_SIGNAL_INT : GNP_SIGNAL_TERM);
@@ -101,7 +101,7 @@ START_TEST(signal_before_the_poller)
     gnp_poller *p;
 
     ck_assert_int_eq(gnp_signal_hold(), GNP_OK);
-    raise(_i == 0 ? SIGINT : SIGTERM);
+    signal_send(_i == 0 ? GNP_SIGNAL_INT : GNP_SIGNAL_TERM);
     ck_assert_int_eq(gnp_poller_open(&p, NULL), GNP_OK);
     ck_assert_int_eq(gnp_signal_watch(p), GNP_OK);
     ck_assert_int_eq(gnp_signal_take(p), _i == 0 ? GNP_SIGNAL_INT : GNP_SIGNAL_TERM);
@@ -125,7 +125,7 @@ START_TEST(signal_after_a_restart)
 
     for (i = 0; i < 3; i++) {
         ck_assert_int_eq(gnp_signal_watch(p), GNP_OK);
-        raise(SIGTERM);
+        signal_send(GNP_SIGNAL_TERM);
         expect_woken(p);
         ck_assert_int_eq(gnp_signal_take(p), GNP_SIGNAL_TERM);
         gnp_signal_unwatch(p);
@@ -140,20 +140,12 @@ START_TEST(second_signal_kills)
     gnp_poller *p = open_poller();
 
     ck_assert_int_eq(gnp_signal_watch(p), GNP_OK);
-    raise(SIGINT);
+    signal_send(GNP_SIGNAL_INT);
     ck_assert_int_eq(gnp_signal_take(p), GNP_SIGNAL_INT);
-    raise(SIGTERM);
+    signal_send(GNP_SIGNAL_TERM);
     exit(0);
 }
 END_TEST
-
-static volatile sig_atomic_t handled;
-
-static void own_handler(int sig)
-{
-    (void)sig;
-    handled++;
-}
 
 START_TEST(unwatch_restores_what_was)
 {
@@ -161,22 +153,21 @@ START_TEST(unwatch_restores_what_was)
     int i;
 
     for (i = 0; i < 4; i++) {
-        handled = 0;
-        signal(SIGTERM, own_handler);
-        signal(SIGINT, SIG_IGN);
+        signal_dispose(GNP_SIGNAL_TERM, HANDLE);
+        signal_dispose(GNP_SIGNAL_INT, IGNORE);
         ck_assert_int_eq(gnp_signal_watch(p), GNP_OK);
         if (i % 2 != 0) {
-            raise(SIGTERM);
+            signal_send(GNP_SIGNAL_TERM);
             ck_assert_int_eq(gnp_signal_take(p), GNP_SIGNAL_TERM);
         }
         gnp_signal_unwatch(p);
-        ck_assert_int_eq(handled, 0);
-        raise(SIGTERM);
-        raise(SIGINT);
-        ck_assert_int_eq(handled, 1);
+        ck_assert_int_eq(signals_handled(), 0);
+        signal_send(GNP_SIGNAL_TERM);
+        signal_send(GNP_SIGNAL_INT);
+        ck_assert_int_eq(signals_handled(), 1);
     }
-    signal(SIGTERM, SIG_DFL);
-    signal(SIGINT, SIG_DFL);
+    signal_dispose(GNP_SIGNAL_TERM, DEFAULT);
+    signal_dispose(GNP_SIGNAL_INT, DEFAULT);
     gnp_poller_close(p);
 }
 END_TEST
@@ -195,7 +186,7 @@ START_TEST(too_many_watchers)
     }
     ck_assert_int_ge(n, 16);
     ck_assert(r == GNP_OK || r == GNP_EBUSY);
-    raise(SIGINT);
+    signal_send(GNP_SIGNAL_INT);
     while (n-- > 0) {
         if (r == GNP_OK)
             ck_assert_int_eq(gnp_signal_take(p[n]), GNP_SIGNAL_INT);
@@ -208,30 +199,47 @@ START_TEST(too_many_watchers)
 }
 END_TEST
 
+typedef struct loop {
+    gnp_poller *p;
+    gnp_atomic32 ready, done;
+} loop;
+
 static void wait_for_signal(void *arg)
 {
-    gnp_poller *p = arg;
+    loop *l = arg;
     gnp_event ev[4];
 
-    gnp_poller_wait(p, ev, 4, gnp_now() + PATIENCE);
+    l->p = open_poller();
+    gnp_store32(&l->ready, 1);
+    gnp_poller_wait(l->p, ev, 4, gnp_now() + PATIENCE);
+    gnp_store32(&l->ready, 0);
+    while (gnp_load32(&l->done) == 0)
+        gnp_thread_yield();
+    gnp_poller_close(l->p);
 }
 
 /* A loop on a thread of its own is woken although the signal never comes to that thread. */
 START_TEST(signal_wakes_another_thread)
 {
-    gnp_poller *p = open_poller();
+    static loop l;
     gnp_thread t;
     uint64_t start = gnp_now();
 
-    ck_assert_int_eq(gnp_signal_watch(p), GNP_OK);
-    ck_assert_int_eq(gnp_thread_start(&t, wait_for_signal, p, "loop"), GNP_OK);
+    gnp_store32(&l.ready, 0);
+    gnp_store32(&l.done, 0);
+    ck_assert_int_eq(gnp_thread_start(&t, wait_for_signal, &l, "loop"), GNP_OK);
+    while (gnp_load32(&l.ready) == 0)
+        gnp_thread_yield();
+    ck_assert_int_eq(gnp_signal_watch(l.p), GNP_OK);
     gnp_sleep_until(gnp_now() + 20 * MS);
-    raise(SIGINT);
-    gnp_thread_join(&t);
+    signal_send(GNP_SIGNAL_INT);
+    while (gnp_load32(&l.ready) != 0)
+        gnp_thread_yield();
     ck_assert_uint_lt(gnp_now(), start + PATIENCE);
-    ck_assert_int_eq(gnp_signal_take(p), GNP_SIGNAL_INT);
-    gnp_signal_unwatch(p);
-    gnp_poller_close(p);
+    ck_assert_int_eq(gnp_signal_take(l.p), GNP_SIGNAL_INT);
+    gnp_signal_unwatch(l.p);
+    gnp_store32(&l.done, 1);
+    gnp_thread_join(&t);
 }
 END_TEST
 
@@ -241,29 +249,29 @@ END_TEST
 START_TEST(claimed_signal)
 {
     gnp_poller *p = open_poller(), *w = open_poller();
-    int what = _i == 0 ? GNP_SIGNAL_INT : GNP_SIGNAL_TERM, sig = _i == 0 ? SIGINT : SIGTERM, i;
+    int what = _i == 0 ? GNP_SIGNAL_INT : GNP_SIGNAL_TERM, i;
 
     ck_assert_int_eq(gnp_signal_watch(w), GNP_OK);
     ck_assert_int_eq(gnp_signal_claim(what), GNP_OK);
     ck_assert_int_eq(gnp_signal_claim(what), GNP_EBUSY);
-    raise(sig);
+    signal_send(what);
     gnp_signal_route(what, p); /* it came before */
     for (i = 0; i < 3; i++) {
         expect_woken(p);
         ck_assert_int_eq(gnp_signal_came(what), 1);
         ck_assert_int_eq(gnp_signal_came(what), 0);
-        raise(sig);
-        raise(sig);
+        signal_send(what);
+        signal_send(what);
     }
     gnp_signal_route(what, NULL);
-    raise(sig);
+    signal_send(what);
     ck_assert_int_eq(gnp_signal_came(what), 1);
     ck_assert_int_eq(gnp_signal_take(w), GNP_SIGNAL_NONE);
 
     /* The other one is still watched for; it puts back its own default and that of none that is claimed. */
-    raise(_i == 0 ? SIGTERM : SIGINT);
+    signal_send(_i == 0 ? GNP_SIGNAL_TERM : GNP_SIGNAL_INT);
     ck_assert_int_eq(gnp_signal_take(w), _i == 0 ? GNP_SIGNAL_TERM : GNP_SIGNAL_INT);
-    raise(sig);
+    signal_send(what);
     ck_assert_int_eq(gnp_signal_came(what), 1);
     gnp_signal_disclaim(what);
     gnp_signal_unwatch(w);
@@ -292,15 +300,15 @@ START_TEST(signal_while_it_is_claimed)
 {
     gnp_thread t;
 
-    signal(SIGINT, SIG_IGN);
-    signal(SIGTERM, SIG_IGN);
+    signal_dispose(GNP_SIGNAL_INT, IGNORE);
+    signal_dispose(GNP_SIGNAL_TERM, IGNORE);
     gnp_store32(&claiming, 1);
     ck_assert_int_eq(gnp_thread_start(&t, claim_often, NULL, "claims"), GNP_OK);
     while (gnp_load32(&claiming) != 0)
-        raise(SIGINT);
+        signal_send(GNP_SIGNAL_INT);
     gnp_thread_join(&t);
-    ck_assert(signal(SIGTERM, SIG_DFL) == SIG_IGN);
-    ck_assert(signal(SIGINT, SIG_DFL) == SIG_IGN);
+    ck_assert_int_eq(signal_disposition(GNP_SIGNAL_TERM), IGNORE);
+    ck_assert_int_eq(signal_disposition(GNP_SIGNAL_INT), IGNORE);
 }
 END_TEST
 
@@ -309,29 +317,28 @@ START_TEST(disclaim_restores_what_was)
 {
     gnp_poller *w = open_poller();
 
-    handled = 0;
-    signal(SIGTERM, own_handler);
+    signal_dispose(GNP_SIGNAL_TERM, HANDLE);
     if (_i % 2 != 0)
         ck_assert_int_eq(gnp_signal_watch(w), GNP_OK);
     ck_assert_int_eq(gnp_signal_claim(GNP_SIGNAL_TERM), GNP_OK);
-    raise(SIGTERM);
+    signal_send(GNP_SIGNAL_TERM);
     if (_i == 1)
         gnp_signal_unwatch(w);
-    raise(SIGTERM);
-    ck_assert_int_eq(handled, 0);
+    signal_send(GNP_SIGNAL_TERM);
+    ck_assert_int_eq(signals_handled(), 0);
     gnp_signal_disclaim(GNP_SIGNAL_TERM);
     if (_i == 3) { /* those who watch get it again */
-        raise(SIGTERM);
+        signal_send(GNP_SIGNAL_TERM);
         ck_assert_int_eq(gnp_signal_take(w), GNP_SIGNAL_TERM);
         gnp_signal_unwatch(w);
     }
-    ck_assert_int_eq(handled, 0);
-    raise(SIGTERM);
-    ck_assert_int_eq(handled, 1);
+    ck_assert_int_eq(signals_handled(), 0);
+    signal_send(GNP_SIGNAL_TERM);
+    ck_assert_int_eq(signals_handled(), 1);
     ck_assert_int_eq(gnp_signal_claim(GNP_SIGNAL_TERM), GNP_OK);
     ck_assert_int_eq(gnp_signal_came(GNP_SIGNAL_TERM), 0);
     gnp_signal_disclaim(GNP_SIGNAL_TERM);
-    signal(SIGTERM, SIG_DFL);
+    signal_dispose(GNP_SIGNAL_TERM, DEFAULT);
     gnp_poller_close(w);
 }
 END_TEST

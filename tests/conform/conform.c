@@ -414,6 +414,7 @@ TCase *case_of(Suite *s, const char *name)
     TCase *tc = tcase_create(name);
 
     tcase_set_timeout(tc, 60);
+    tcase_add_checked_fixture(tc, system_begin, system_end);
     suite_add_tcase(s, tc);
     return tc;
 }
@@ -475,23 +476,10 @@ static int leave_path(const char *path, const char *mode)
     return EXIT_SUCCESS;
 }
 
-int main(int argc, char **argv)
+static SRunner *all_suites(void)
 {
-    SRunner *r;
-    int failed;
+    SRunner *r = srunner_create(suite_poller());
 
-    setvbuf(stdout, NULL, _IOLBF, 0);
-    if (gnp_sys_init() != GNP_OK)
-        return EXIT_FAILURE;
-    if (argc == 2 && strcmp(argv[1], "--pollers") == 0)
-        return tell_pollers();
-    if (argc == 3 && strcmp(argv[1], "--inherited") == 0)
-        return tell_inherited(atoi(argv[2]));
-    if (argc == 4 && strcmp(argv[1], "--leave-path") == 0)
-        return leave_path(argv[2], argv[3]);
-    gnp_descriptor_limit(1);
-    find_combinations();
-    r = srunner_create(suite_poller());
     srunner_add_suite(r, suite_wait());
     srunner_add_suite(r, suite_read());
     srunner_add_suite(r, suite_write());
@@ -510,8 +498,41 @@ int main(int argc, char **argv)
     srunner_add_suite(r, suite_thread());
     srunner_add_suite(r, suite_sys());
     add_signal_suite(r);
+    return r;
+}
+
+static int run_pass(int pass)
+{
+    const char *name = system_pass(pass);
+    SRunner *r = all_suites();
+    int failed;
+
+    if (name != NULL)
+        printf("pass %d: %s\n", pass, name);
     srunner_run_all(r, CK_ENV);
-    failed = srunner_ntests_failed(r);
+    failed = srunner_ntests_failed(r) + system_judge(r);
     srunner_free(r);
+    return failed;
+}
+
+int main(int argc, char **argv)
+{
+    int pass, failed = 0;
+
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    if (gnp_sys_init() != GNP_OK)
+        return EXIT_FAILURE;
+    if (argc == 2 && strcmp(argv[1], "--pollers") == 0)
+        return tell_pollers();
+    if (argc == 3 && strcmp(argv[1], "--inherited") == 0)
+        return tell_inherited(atoi(argv[2]));
+    if (argc == 4 && strcmp(argv[1], "--leave-path") == 0)
+        return leave_path(argv[2], argv[3]);
+    system_begin();
+    gnp_descriptor_limit(1);
+    find_combinations();
+    system_end();
+    for (pass = 0; pass < system_passes(); pass++)
+        failed += run_pass(pass);
     return failed == 0 && variant_n > 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -109,6 +109,40 @@ TCase *case_of(Suite *s, const char *name);
 #define ADD_POLLER_TEST(s, fn) tcase_add_loop_test(case_of(s, #fn), fn, 0, poller_count())
 #define ADD_TEST(s, fn) tcase_add_test(case_of(s, #fn), fn)
 
+/* ---------------------------------------------------- the system under the cases */
+
+/*
+ * real.c: the one that this was built for.  simulated.c: a world for each case.
+ *
+ * The suite runs once for each pass; system_pass begins one and names it (or NULL), system_judge looks at it
+ * when it is over and returns how many failures it saw that the runner did not.  system_begin and _end stand
+ * around each case, in its process.
+ */
+int system_passes(void);
+const char *system_pass(int pass);
+int system_judge(SRunner *r);
+void system_begin(void);
+void system_end(void);
+
+/* 1: this system gives hints for nothing at any time (clause 2). */
+int system_hints(void);
+
+/* The descriptor of a file of the stream's first n bytes that has no name any more. */
+intptr_t stream_file(size_t n);
+
+/* An empty file; what fopen, remove and rename say of a path.  1: it is there, it was done. */
+void path_make(const char *path);
+int path_exists(const char *path);
+int path_remove(const char *path);
+int path_rename(const char *path, const char *to);
+
+/* GNP_SIGNAL_INT and _TERM: what the process does about one that the platform layer does not take. */
+typedef enum disposition { DEFAULT, IGNORE, HANDLE } disposition;
+void signal_dispose(int what, disposition how);
+disposition signal_disposition(int what); /* sets the default */
+void signal_send(int what);
+int signals_handled(void); /* since the last call */
+
 Suite *suite_read(void);
 Suite *suite_write(void);
 Suite *suite_close(void);

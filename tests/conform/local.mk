@@ -22,10 +22,19 @@ conform_sources = \
 	%D%/conform.h
 
 check_PROGRAMS += tests/conform/conform
-tests_conform_conform_SOURCES = $(conform_sources)
+tests_conform_conform_SOURCES = $(conform_sources) %D%/real.c
 tests_conform_conform_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_conform_conform_LDADD = libplatform.la $(CHECK_LIBS)
 TESTS += tests/conform/conform
+
+# The same suite once more, on the simulated system.
+check_PROGRAMS += tests/conform/conform-sim
+tests_conform_conform_sim_SOURCES = $(conform_sources) %D%/simulated.c
+tests_conform_conform_sim_CPPFLAGS = $(AM_CPPFLAGS) -DGNP_SIM
+tests_conform_conform_sim_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_conform_conform_sim_LDADD = libplatform_sim.la $(CHECK_LIBS)
+TESTS += tests/conform/conform-sim
+
 program_scripts += %D%/environment %D%/inherited %D%/permissions
 EXTRA_DIST += %D%/environment %D%/inherited %D%/permissions
 CLEANFILES += cf-* # sockets of a case that failed
@@ -34,7 +43,7 @@ if OS_LINUX
 # The same suite on what is left of the port when every file that Linux has a better one for is
 # replaced by the one for any POSIX system; they would rot otherwise.
 check_PROGRAMS += tests/conform/conform-plain
-tests_conform_conform_plain_SOURCES = $(conform_sources)
+tests_conform_conform_plain_SOURCES = $(conform_sources) %D%/real.c
 tests_conform_conform_plain_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_conform_conform_plain_LDADD = libplatform_plain.la $(CHECK_LIBS)
 TESTS += tests/conform/conform-plain
