@@ -7,6 +7,7 @@ check_PROGRAMS += %D%/sim
 	%D%/dial.c \
 	%D%/echo.c \
 	%D%/framing.c \
+	%D%/migration.c \
 	%D%/pipeline.c \
 	%D%/planted.c \
 	%D%/pool.c \

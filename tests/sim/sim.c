@@ -30,6 +30,7 @@ static const scenario *const scenarios[] = {
     &scenario_dial,
     &scenario_echo,
     &scenario_framing,
+    &scenario_migration,
     &scenario_pipeline,
     &scenario_pool,
     &scenario_post,
