@@ -17,15 +17,15 @@ typedef struct scenario {
     void (*run)(void *arg); /* draws what it does from the world's seed */
 } scenario;
 
-extern const scenario scenario_migration;
 extern const scenario scenario_broadcast;
 extern const scenario scenario_dial;
 extern const scenario scenario_echo;
 extern const scenario scenario_framing;
+extern const scenario scenario_migration;
 extern const scenario scenario_pipeline;
+extern const scenario scenario_planted; /* for the tests of the runner */
 extern const scenario scenario_pool;
 extern const scenario scenario_post;
-extern const scenario scenario_planted; /* for the tests of the runner */
 
 /* ------------------------------------------------------------------- common */
 
