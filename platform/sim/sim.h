@@ -107,6 +107,9 @@ void gnp_sim_end(gnp_sim_result *out);
 /* Everything below: on threads of the world only. */
 
 /* The world has failed: for oracles. */
+#if defined(__GNUC__)
+__attribute__((format(printf, 1, 2)))
+#endif
 _Noreturn void gnp_sim_fail(const char *format, ...);
 
 /* Adds a number to the hash (and to the trace), so that two runs compare what the test saw as well. */
