@@ -17,6 +17,8 @@ check_PROGRAMS += %D%/sim
 	%D%/shrink.c \
 	%D%/sim.c \
 	%D%/worlds.c
+	%D%/sim.c \
+	%D%/timers.c
 %C%_sim_CFLAGS = $(AM_CFLAGS)
 %C%_sim_LDADD = libcore_sim.la libplatform_sim.la
 

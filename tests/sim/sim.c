@@ -34,6 +34,7 @@ static const scenario *const scenarios[] = {
     &scenario_pipeline,
     &scenario_pool,
     &scenario_post,
+    &scenario_timers,
 };
 
 /* These run only when they are named. */
