@@ -8,6 +8,7 @@ check_PROGRAMS += %D%/sim
 	%D%/echo.c \
 	%D%/framing.c \
 	%D%/migration.c \
+	%D%/offload.c \
 	%D%/pipeline.c \
 	%D%/planted.c \
 	%D%/pool.c \
@@ -16,9 +17,8 @@ check_PROGRAMS += %D%/sim
 	%D%/scenario.h \
 	%D%/shrink.c \
 	%D%/sim.c \
+	%D%/timers.c \
 	%D%/worlds.c
-	%D%/sim.c \
-	%D%/timers.c
 %C%_sim_CFLAGS = $(AM_CFLAGS)
 %C%_sim_LDADD = libcore_sim.la libplatform_sim.la
 

@@ -31,6 +31,7 @@ static const scenario *const scenarios[] = {
     &scenario_echo,
     &scenario_framing,
     &scenario_migration,
+    &scenario_offload,
     &scenario_pipeline,
     &scenario_pool,
     &scenario_post,
