@@ -116,7 +116,7 @@ static void job_end(gn_handle h, int status, void *arg)
         must(rc == GN_OK || rc == GN_ECLOSED || gnp_sim_faults() > 0, "write: %s", gn_strerror(rc));
         if (rc == GN_OK)
             s->order[z->peer][s->ends[z->peer]++] = j->number;
-        if (rc == GN_OK && take_more(c, z, s) == GN_CLOSE)
+        if (rc != GN_OK || take_more(c, z, s) == GN_CLOSE)
             (void)gn_conn_close(c);
     }
     session_free(z);
