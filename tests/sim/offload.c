@@ -68,7 +68,9 @@ static void check_end(const job *j, int status)
 
     must(!j->ended, "a job ends twice");
     switch (status) {
-    case GN_OK: must(j->worked && gn_loop_current() != NULL, "a job ends without work, or not on a loop"); break;
+    case GN_OK:
+        must(j->worked && gn_loop_current() != NULL, "a job ends without work, or not on a loop");
+        break;
     case GN_ECLOSED: must(j->worked, "the work of a job was not done, and nobody cancelled it"); break;
     case GN_ECANCELED: must(!j->worked && s->releasing, "a job was cancelled by nobody, or too late"); break;
     default: gnp_sim_fail("a job ended with %s", gn_strerror(status));
@@ -346,8 +348,8 @@ static void end(server *s)
     int rc = gn_engine_join(s->engine);
     must(rc == GN_OK || gnp_sim_faults() > 0, "join: %s", gn_strerror(rc));
     s->releasing = 1;
-    must(gn_pool_get_stats(s->pool, &p) == GN_OK && p.submitted == s->asked, "stats: %llu submitted, not %llu",
-         (unsigned long long)p.submitted, (unsigned long long)s->asked);
+    must(gn_pool_get_stats(s->pool, &p) == GN_OK && p.submitted == s->asked,
+         "stats: %llu submitted, not %llu", (unsigned long long)p.submitted, (unsigned long long)s->asked);
     must(gn_pool_destroy(s->pool) == GN_OK, "the pool is not destroyed");
     must(gn_engine_destroy(s->engine) == GN_OK, "the engine is not destroyed");
     must(s->asked == s->done, "%llu jobs, %llu ended", (unsigned long long)s->asked,
@@ -380,8 +382,10 @@ static void run(void *arg)
     peer_address(s.engine, 0, addr, sizeof addr);
     for (unsigned i = 0; i < n; i++) {
         unsigned most = gnp_sim_knobs_now()->pipe_bytes < 2 * ASK_MAX ? 3 : ASK_MAX;
-        askers[i] = (asker){ .addr = addr, .server = &s, .id = (unsigned char)i, .resets = one_in(6),
-                             .requests = (unsigned)gnp_sim_below(most + 1) };
+        askers[i] = (asker){
+            .addr = addr, .server = &s, .id = (unsigned char)i, .resets = one_in(6),
+            .requests = (unsigned)gnp_sim_below(most + 1)
+        };
         crew_add(&peers, asker_run, &askers[i], "peer");
     }
     for (unsigned i = 0; i < posters; i++)

@@ -352,6 +352,76 @@ static void settle(const house *h)
     } while (s.running + s.waiting > 0 && gn_now() < until);
 }
 
+static void idle_soon(const house *h)
+{
+    gn_pool_stats s;
+
+    do {
+        gnp_sim_sleep(UINT64_C(1000));
+        get_stats(h, &s);
+    } while (s.running + s.waiting > 0);
+}
+
+/* All workers have had something to do and go idle within microseconds; their time is over, within
+ * microseconds, when this returns. */
+static void just_when_they_end(house *h)
+{
+    task *t = calloc(PROBES, sizeof *t);
+    unsigned all = h->pools * h->most;
+
+    must(t != NULL, "no memory");
+    h->gate = 1;
+    for (unsigned i = 0; i < all && i < PROBES; i++) {
+        t[i] = (task){ .house = h, .number = 2000 + i, .probe = 1, .tried = 1 };
+        int rc = put(h, &t[i], 1);
+        h->accepted += rc == GN_OK;
+        h->refused += rc != GN_OK;
+    }
+    idle_soon(h);
+    gnp_sim_sleep(h->o.expiry_ns - 6000 + gnp_sim_below(8000));
+    free(t);
+}
+
+typedef struct late_comer {
+    house *house;
+    task task;
+    int in;
+} late_comer;
+
+static void late_comer_run(void *arg)
+{
+    late_comer *l = arg;
+
+    submit(l->house, &l->task, 0);
+    l->in = 1;
+}
+
+/* Somebody blocks before a full pool; a cancel makes room, and nothing else does. */
+static void squeeze(house *h, task *probes)
+{
+    late_comer l = { .house = h };
+    gn_pool_stats s;
+    task *waits = probes;
+
+    while (waits->called)
+        waits++;
+
+    l.task = (task){ .house = h, .number = 3000, .probe = 1 };
+    gnp_sim_thread *thread = gnp_sim_spawn(late_comer_run, &l, "late comer");
+    do {
+        gnp_sim_sleep(STEP);
+        get_stats(h, &s);
+    } while (s.blocked == 0 && gnp_sim_faults() == 0);
+    cancel(h, waits);
+    must(waits->called || gnp_sim_faults() > 0, "a task that waits is not cancelled");
+    for (uint64_t until = gn_now() + LATE; !l.in && gn_now() < until;)
+        gnp_sim_sleep(STEP);
+    must(l.in || gnp_sim_faults() > 0, "who blocks is not let in by a cancel");
+    h->gate = 1;
+    gnp_sim_join(thread);
+    settle(h);
+}
+
 /* A pool at rest takes as many tasks as it has workers and places, all of its workers run, and then it
  * is full. */
 static void probe(house *h)
@@ -363,12 +433,13 @@ static void probe(house *h)
 
     must(tasks != NULL, "no memory");
     settle(h);
-    if (h->o.expiry_ns < SECOND && one_in(2)) /* just when they end */
-        gnp_sim_sleep(h->o.expiry_ns - h->o.expiry_ns / 16 + gnp_sim_below(h->o.expiry_ns / 8));
+    if (h->o.expiry_ns < SECOND && one_in(2))
+        just_when_they_end(h);
     h->gate = 0;
     for (; rc == GN_OK && n < PROBES; n++) {
         tasks[n] = (task){ .house = h, .number = 1000 + (unsigned)n, .probe = 1, .tried = 1 };
-        rc = put(h, &tasks[n], 1);
+        rc = put(h, &tasks[n], h->multi == NULL ? 4 : 1);
+        tasks[n].accepted = rc == GN_OK;
         h->accepted += rc == GN_OK;
         h->refused += rc != GN_OK;
     }
@@ -382,6 +453,8 @@ static void probe(house *h)
         get_stats(h, &s);
         must(s.running == calm && s.waiting == (uint64_t)h->pools * h->o.queue_max && s.free == 0,
              "stats: %u run, %llu wait", s.running, (unsigned long long)s.waiting);
+        if (h->multi == NULL && h->o.queue_max > 0 && !h->o.nonblocking)
+            squeeze(h, tasks);
     }
     h->gate = 1;
     settle(h);
