@@ -6,6 +6,7 @@ check_PROGRAMS += %D%/sim
 	%D%/common.c \
 	%D%/dial.c \
 	%D%/echo.c \
+	%D%/engines.c \
 	%D%/framing.c \
 	%D%/migration.c \
 	%D%/offload.c \
@@ -17,6 +18,7 @@ check_PROGRAMS += %D%/sim
 	%D%/scenario.h \
 	%D%/shrink.c \
 	%D%/sim.c \
+	%D%/stop.c \
 	%D%/timers.c \
 	%D%/worlds.c
 %C%_sim_CFLAGS = $(AM_CFLAGS)

@@ -29,12 +29,14 @@ static const scenario *const scenarios[] = {
     &scenario_broadcast,
     &scenario_dial,
     &scenario_echo,
+    &scenario_engines,
     &scenario_framing,
     &scenario_migration,
     &scenario_offload,
     &scenario_pipeline,
     &scenario_pool,
     &scenario_post,
+    &scenario_stop,
     &scenario_timers,
 };
 
