@@ -13,7 +13,7 @@ struct gnp_sim_server {
     sim_file *file;
 };
 
-/* "host:port", "[host]:port", "unix:/path". */
+/* "host:port", "[host]:port", "unix:/path", "unix:@name". */
 static gnp_addr parse(const char *text)
 {
     gnp_addr a;
@@ -26,6 +26,8 @@ static gnp_addr parse(const char *text)
         a.family = GNP_FAMILY_UNIX;
         a.len = (uint8_t)strlen(text + 5);
         memcpy(a.u.path, text + 5, a.len);
+        if (text[5] == '@')
+            a.u.path[0] = '\0';
         return a;
     }
     if (colon == NULL || (n = (size_t)(colon - text)) >= sizeof(host))

@@ -160,7 +160,7 @@ int gnp_sim_signal(int what);
 typedef struct gnp_sim_peer gnp_sim_peer;
 enum { GNP_SIM_EOF = -2, GNP_SIM_RESET = -15, GNP_SIM_TIMEOUT = -18, GNP_SIM_REFUSED = -14 };
 
-/* addr: "127.0.0.1:80", "[::1]:80", "unix:/path".  NULL and *why when nobody answers. */
+/* addr: "127.0.0.1:80", "[::1]:80", "unix:/path", "unix:@name".  NULL and *why when nobody answers. */
 gnp_sim_peer *gnp_sim_connect(const char *addr, int *why);
 /* All n bytes: 0, or GNP_SIM_RESET or GNP_SIM_TIMEOUT; *sent (may be NULL) tells how many went. */
 int gnp_sim_send(gnp_sim_peer *p, const void *data, size_t n, size_t *sent);

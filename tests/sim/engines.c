@@ -6,6 +6,8 @@
  */
 #include "scenario.h"
 
+#include "platform/platform.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -351,8 +353,8 @@ static int party_start(world *w, unsigned i, const gn_handler *h)
     rc = gn_engine_create(&p->engine, h, p, &o);
     if (rc == GN_OK && i == 1 && w->parties[0].engine != NULL && !one_in(3)) {
         rc = gn_engine_listener_dup(w->parties[0].engine, 0, &d);
-        if (rc == GN_OK)
-            rc = gn_engine_listen_descriptor(p->engine, d, NULL);
+        if (rc == GN_OK && (rc = gn_engine_listen_descriptor(p->engine, d, NULL)) != GN_OK)
+            gnp_descriptor_close(d);
         w->shared = 1;
     } else if (rc == GN_OK && p->serves) {
         rc = gn_engine_listen(p->engine, one_in(2) ? "tcp://127.0.0.1:0" : "tcp://[::1]:0");

@@ -8,6 +8,7 @@ check_PROGRAMS += %D%/sim
 	%D%/echo.c \
 	%D%/engines.c \
 	%D%/framing.c \
+	%D%/listeners.c \
 	%D%/migration.c \
 	%D%/offload.c \
 	%D%/pipeline.c \

@@ -17,6 +17,7 @@ typedef struct scenario {
     void (*run)(void *arg); /* draws what it does from the world's seed */
 } scenario;
 
+extern const scenario scenario_listeners;
 extern const scenario scenario_engines;
 extern const scenario scenario_stop;
 extern const scenario scenario_offload;
