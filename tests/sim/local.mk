@@ -7,6 +7,7 @@ check_PROGRAMS += %D%/sim
 	%D%/dial.c \
 	%D%/echo.c \
 	%D%/engines.c \
+	%D%/famine.c \
 	%D%/framing.c \
 	%D%/listeners.c \
 	%D%/migration.c \
@@ -21,6 +22,7 @@ check_PROGRAMS += %D%/sim
 	%D%/sim.c \
 	%D%/stop.c \
 	%D%/timers.c \
+	%D%/watch.c \
 	%D%/worlds.c
 %C%_sim_CFLAGS = $(AM_CFLAGS)
 %C%_sim_LDADD = libcore_sim.la libplatform_sim.la

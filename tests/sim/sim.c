@@ -30,7 +30,9 @@ static const scenario *const scenarios[] = {
     &scenario_dial,
     &scenario_echo,
     &scenario_engines,
+    &scenario_famine,
     &scenario_framing,
+    &scenario_listeners,
     &scenario_migration,
     &scenario_offload,
     &scenario_pipeline,
@@ -38,6 +40,7 @@ static const scenario *const scenarios[] = {
     &scenario_post,
     &scenario_stop,
     &scenario_timers,
+    &scenario_watch,
 };
 
 /* These run only when they are named. */
