@@ -10,6 +10,11 @@
 #define EXPIRY_NS UINT64_C(1000000000)
 #define NAME "gn-worker"
 
+/* With 16 tries a worker burns what the owner of the lock needs, once that was preempted; with 2 it sleeps
+ * too often. */
+#define LOCK_TRIES 3u
+#define SUBMIT_PAUSES 8u
+
 /* A size beyond this is not a newer header but a struct that nobody initialised. */
 #define SIZE_LIMIT 4096u
 
@@ -267,6 +272,17 @@ static int wait_for_room(gn_pool *p, int with_op, int how, uint64_t timeout_ns)
     return rc == FULL ? GN_ETIMEDOUT : rc;
 }
 
+void gni_pool_lock(gn_pool *p, unsigned pauses)
+{
+    for (unsigned i = 0; i < LOCK_TRIES; i++) {
+        if (gnp_mutex_try(&p->lock) == GNP_OK)
+            return;
+        for (unsigned k = 0; k < pauses; k++)
+            gnp_cpu_relax();
+    }
+    gnp_mutex_lock(&p->lock);
+}
+
 int gni_pool_put(gn_pool *p, gni_pooltask t, gn_op *op, int how, uint64_t timeout_ns)
 {
     gni_worker *wake = NULL;
@@ -274,7 +290,7 @@ int gni_pool_put(gn_pool *p, gni_pooltask t, gn_op *op, int how, uint64_t timeou
 
     if (t.fn == NULL)
         return GN_EINVAL;
-    gnp_mutex_lock(&p->lock);
+    gni_pool_lock(p, SUBMIT_PAUSES);
     rc = admit(p, op != NULL);
     if (rc == FULL)
         rc = wait_for_room(p, op != NULL, how, timeout_ns);

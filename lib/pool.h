@@ -35,7 +35,9 @@ struct gni_worker {
     gni_worker *all_next;
     gnp_cond cond;
     gnp_thread thread;
-    int woken;      /* it is waking: on its way to the lock */
+    gnp_atomic32 woken; /* it is waking: on its way to the lock */
+    unsigned rests; /* how often it had nothing to do */
+    unsigned looks; /* so many times more it looks out before it sleeps */
     int busy;       /* it runs tasks */
     unsigned given; /* tasks of its batch, as far as the lock knows: begun ones too */
     uint32_t op;    /* slot + 1 of what it runs */
@@ -104,6 +106,10 @@ int gni_pool_valid(const gn_pool *p);
 
 /* After the lock: the log's sink may be the user's, and may use the pool. */
 void gni_pool_tell(gn_pool *p, int why);
+
+/* Takes the lock.  It is held for a few stores, so who comes meanwhile tries again, so many pauses later,
+ * before it sleeps: that and being woken costs both sides a hundred times as much. */
+void gni_pool_lock(gn_pool *p, unsigned pauses);
 
 /* All of these want the lock. */
 

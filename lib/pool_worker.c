@@ -9,6 +9,17 @@
 /* A system that has no thread to give is not asked at each task. */
 #define RETRY_NS UINT64_C(10000000)
 
+/* A worker that meets somebody at the lock stays away for a microsecond or two: whoever hands in tasks hands
+ * in more, each exchange of the lock costs some cache misses on both sides, and then it takes a batch.  1,024
+ * tasks at once cost 107, 78 and 74 ns each with 10, 40 and 80 pauses. */
+#define WORKER_PAUSES 64u
+
+/* Before it sleeps, a worker that may look out for its next call: about as long as two threads take to wake
+ * each other, some 10 microseconds, since a shorter look gains nothing. */
+#define LOOK_PAUSES 400u
+#define LOOKS_MORE 4u
+#define LOOK_EVERY 64u
+
 static GNP_THREAD_LOCAL gni_inside *inside;
 
 void gni_inside_enter(gni_inside *in, gn_pool *p, int worker)
@@ -216,7 +227,7 @@ static void now_free(gn_pool *p, gni_worker *w)
 
 static void idle_push(gn_pool *p, gni_worker *w)
 {
-    w->woken = 0;
+    gnp_store32(&w->woken, 0);
     w->prev = NULL;
     w->next = p->idle;
     if (p->idle != NULL)
@@ -241,7 +252,7 @@ static void idle_remove(gn_pool *p, gni_worker *w)
 static void call(gn_pool *p, gni_worker *w)
 {
     idle_remove(p, w);
-    w->woken = 1;
+    gnp_store32(&w->woken, 1);
     p->waking++;
 }
 
@@ -263,6 +274,22 @@ void gni_workers_call(gn_pool *p, unsigned count)
     }
 }
 
+/* Only if it was called one of the last times that it looked, and now and then to try anew: on a busy system
+ * it would stand in the way of who wants to call it.  It can be called meanwhile as one that sleeps. */
+static void look_out(gn_pool *p, gni_worker *w)
+{
+    if (++w->rests % LOOK_EVERY != 0 && w->looks == 0)
+        return;
+    gnp_mutex_unlock(&p->lock);
+    for (unsigned i = 0; i < LOOK_PAUSES && gnp_load32(&w->woken) == 0; i++)
+        gnp_cpu_relax();
+    if (gnp_load32(&w->woken) != 0)
+        w->looks = LOOKS_MORE;
+    else if (w->looks > 0)
+        w->looks--;
+    gni_pool_lock(p, WORKER_PAUSES);
+}
+
 /* 1: there may be something to do.  0: there was nothing for so long that it should end.  Tasks may wait when
  * its time is over: another was called for them, and would have called this one next. */
 static int rest(gn_pool *p, gni_worker *w)
@@ -271,8 +298,10 @@ static int rest(gn_pool *p, gni_worker *w)
     uint64_t deadline = p->expiry_ns > GNP_NEVER - now ? GNP_NEVER : now + p->expiry_ns;
 
     idle_push(p, w);
-    while (!w->woken) {
-        if (gnp_cond_wait_until(&w->cond, &p->lock, deadline) == GNP_ETIMEDOUT && !w->woken) {
+    look_out(p, w);
+    while (gnp_load32(&w->woken) == 0) {
+        if (gnp_cond_wait_until(&w->cond, &p->lock, deadline) == GNP_ETIMEDOUT &&
+            gnp_load32(&w->woken) == 0) {
             idle_remove(p, w);
             return gni_pool_pending(p) > 0;
         }
@@ -354,7 +383,7 @@ static void worker_main(void *arg)
                 t.fn(GN_OK, t.arg);
                 gni_count(&w->completed, 1);
             } while (batch_begin(w, &t));
-            gnp_mutex_lock(&p->lock);
+            gni_pool_lock(p, WORKER_PAUSES);
             settle(p, w);
             continue;
         }

@@ -27,6 +27,7 @@ void gnp_thread_yield(void);
 int gnp_mutex_init(gnp_mutex *m);
 void gnp_mutex_destroy(gnp_mutex *m);
 void gnp_mutex_lock(gnp_mutex *m);
+int gnp_mutex_try(gnp_mutex *m); /* GNP_AGAIN while somebody has it */
 void gnp_mutex_unlock(gnp_mutex *m);
 
 /* wait may return without a signal.  wait_until: GNP_ETIMEDOUT once the monotonic

@@ -111,6 +111,11 @@ void gnp_mutex_lock(gnp_mutex *m)
     pthread_mutex_lock(mutex_of(m));
 }
 
+int gnp_mutex_try(gnp_mutex *m)
+{
+    return pthread_mutex_trylock(mutex_of(m)) == 0 ? GNP_OK : GNP_AGAIN;
+}
+
 void gnp_mutex_unlock(gnp_mutex *m)
 {
     pthread_mutex_unlock(mutex_of(m));

@@ -405,6 +405,17 @@ void gnp_mutex_lock(gnp_mutex *m)
     gnp_sim_mark("lock", 0, 0, 0);
 }
 
+int gnp_mutex_try(gnp_mutex *m)
+{
+    gnp_sim_call();
+    must_be(m->opaque, MUTEX, "gnp_mutex_try");
+    if (m->opaque[1] != 0)
+        return GNP_AGAIN;
+    m->opaque[1] = gnp_thread_id();
+    gnp_sim_mark("lock", 0, 0, 0);
+    return GNP_OK;
+}
+
 void gnp_mutex_unlock(gnp_mutex *m)
 {
     unlock(m);

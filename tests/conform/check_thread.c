@@ -5,7 +5,7 @@ typedef struct box {
     gnp_mutex m;
     gnp_cond c;
     unsigned count, rounds;
-    int open, waiting;
+    int open, waiting, tried;
     uint64_t id;
 } box;
 
@@ -65,6 +65,54 @@ static void count_up(void *arg)
     }
 }
 
+/* The same for one that may not wait in the mutex. */
+static void count_up_trying(void *arg)
+{
+    box *b = arg;
+    unsigned i;
+
+    for (i = 0; i < b->rounds; i++) {
+        while (gnp_mutex_try(&b->m) != GNP_OK)
+            gnp_thread_yield();
+        b->count++;
+        gnp_mutex_unlock(&b->m);
+    }
+}
+
+static void try_once(void *arg)
+{
+    box *b = arg;
+
+    b->tried = gnp_mutex_try(&b->m);
+    if (b->tried == GNP_OK)
+        gnp_mutex_unlock(&b->m);
+}
+
+static int tried_elsewhere(box *b)
+{
+    gnp_thread t;
+
+    ck_assert_int_eq(gnp_thread_start(&t, try_once, b, "tries"), GNP_OK);
+    gnp_thread_join(&t);
+    return b->tried;
+}
+
+START_TEST(mutex_try_does_not_wait)
+{
+    box b;
+
+    box_init(&b);
+    gnp_mutex_lock(&b.m);
+    ck_assert_int_eq(tried_elsewhere(&b), GNP_AGAIN);
+    gnp_mutex_unlock(&b.m);
+    ck_assert_int_eq(tried_elsewhere(&b), GNP_OK);
+    ck_assert_int_eq(gnp_mutex_try(&b.m), GNP_OK);
+    ck_assert_int_eq(tried_elsewhere(&b), GNP_AGAIN);
+    gnp_mutex_unlock(&b.m);
+    box_fini(&b);
+}
+END_TEST
+
 START_TEST(mutex_excludes)
 {
     gnp_thread t[4];
@@ -74,7 +122,8 @@ START_TEST(mutex_excludes)
     box_init(&b);
     b.rounds = scaled(50000, 1000);
     for (i = 0; i < 4; i++)
-        ck_assert_int_eq(gnp_thread_start(&t[i], count_up, &b, "counter"), GNP_OK);
+        ck_assert_int_eq(gnp_thread_start(&t[i], i % 2 == 0 ? count_up : count_up_trying, &b, "counter"),
+                         GNP_OK);
     for (i = 0; i < 4; i++)
         gnp_thread_join(&t[i]);
     ck_assert_uint_eq(b.count, 4 * b.rounds);
@@ -204,6 +253,7 @@ Suite *suite_thread(void)
 
     ADD_TEST(s, start_and_join);
     ADD_TEST(s, mutex_excludes);
+    ADD_TEST(s, mutex_try_does_not_wait);
     ADD_TEST(s, timed_wait_is_never_early);
     ADD_TEST(s, signal_and_broadcast);
     ADD_TEST(s, clocks);
