@@ -14,6 +14,7 @@
 #define STACK_BYTES (512u * 1024u) /* enough for tests; many threads come and go */
 #define ATOMIC_NS 5u               /* what an atomic operation and a call take; the size matters little */
 #define CALL_NS 100u
+#define PAUSE_NS 25u /* no call: it is never slow */
 
 enum { RUNNABLE, BLOCKED, DONE };
 
@@ -170,12 +171,17 @@ void gnp_sim_call(void)
 }
 
 /* Who spins must let the one it waits for go on. */
-void gnp_sim_pass(void)
+static void pass(unsigned ns)
 {
     if (self == NULL)
         return;
-    step(CALL_NS);
+    step(ns);
     maybe_switch(1024);
+}
+
+void gnp_sim_pass(void)
+{
+    pass(CALL_NS);
 }
 
 static void timer(sim_event *e)
@@ -348,7 +354,7 @@ void gnp_thread_yield(void)
 
 void gnp_cpu_relax(void)
 {
-    gnp_sim_pass();
+    pass(PAUSE_NS);
 }
 
 /* ------------------------------------------------------- mutex and condition */
