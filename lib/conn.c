@@ -15,7 +15,7 @@
 #include "pipe.h"
 #include "udp.h"
 
-_Static_assert(sizeof(gn_conn) <= 256, "an idle connection costs at most 256 bytes");
+_Static_assert(sizeof(gn_conn) <= 248, "an idle connection costs at most 256 bytes, table and all");
 _Static_assert(offsetof(gn_conn, sock) == 0, "events find the connection by its socket");
 
 static const gn_options *options_of(const gn_conn *c)
@@ -251,7 +251,7 @@ void gni_conn_fail(gn_conn *c, int reason, int os_error)
     if ((c->flags & GNI_F_FAILED) == 0) {
         c->flags |= GNI_F_FAILED;
         c->reason = (int16_t)reason;
-        c->os_error = os_error;
+        c->os_error = (int16_t)os_error;
     }
 }
 

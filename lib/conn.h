@@ -12,7 +12,7 @@
 struct gni_listener;
 struct gni_dgram_queue;
 
-#define GNI_CONN_MAGIC 0x676e636fu /* "gnco" */
+#define GNI_CONN_MAGIC 0x6763u /* "gc" */
 
 enum {
     GNI_CONN_FREE = 0,
@@ -54,12 +54,14 @@ enum {
 };
 
 /*
- * One connection, in a slab slot.  It must stay within 256 bytes (asserted in conn.c): that is
- * what an idle connection costs.  What every event touches comes first.
+ * One connection, in a slab slot.  It must stay within 248 bytes (asserted in conn.c): with its part of the
+ * table and of what the allocator adds, an idle connection then costs less than 256.  What every event
+ * touches comes first.
  */
 struct gn_conn {
     gnp_sock sock; /* first: events find the connection by it */
-    uint32_t magic;
+    uint16_t magic;
+    int16_t os_error; /* errno and the codes of other systems' sockets fit */
     uint32_t flags;
     gn_loop *loop;
     const gn_handler *handler; /* of its listener or its dial */
@@ -87,7 +89,6 @@ struct gn_conn {
     uint32_t idle_ticks; /* idle time-out, 0: none; in wheel ticks */
     uint32_t active;     /* tick of the last byte, low half */
     uint32_t held;       /* KiB that it has in the budgets of its loop and engine */
-    int os_error;
     int16_t reason;
     uint16_t listener; /* index, or GNI_NO_LISTENER */
     uint8_t state;

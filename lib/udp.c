@@ -135,7 +135,7 @@ static void count_sent(gn_conn *c, const gnp_dgram_out *out, unsigned count)
 static void error_note(gn_conn *c, int error, int os_error)
 {
     c->u.dgram.error = (int16_t)error;
-    c->os_error = os_error;
+    c->os_error = (int16_t)os_error;
     gni_conn_mark_dirty(c);
 }
 
