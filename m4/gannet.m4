@@ -100,3 +100,21 @@ AC_DEFUN([GN_SANITIZE], [
         [gn_flags="-fsanitize=$1 -fno-sanitize-recover=all -fno-omit-frame-pointer"
          GN_REQUIRE_CFLAGS([$gn_flags], [--enable-sanitize])
          GN_INSTRUMENT_CFLAGS="$GN_INSTRUMENT_CFLAGS $gn_flags"])])
+
+dnl GN_FUZZER(yes|no): conditional HAVE_FUZZER; all code counts its branches for libFuzzer, which clang has.
+AC_DEFUN([GN_FUZZER], [
+    AS_IF([test "x$1" = xyes], [
+        GN_REQUIRE_CFLAGS([-fsanitize=fuzzer-no-link], [--enable-fuzzer])
+        GN_INSTRUMENT_CFLAGS="$GN_INSTRUMENT_CFLAGS -fsanitize=fuzzer-no-link"
+        AC_MSG_CHECKING([for libFuzzer])
+        gn_save_CFLAGS=$CFLAGS
+        CFLAGS="$CFLAGS -fsanitize=fuzzer"
+        AC_LINK_IFELSE([AC_LANG_SOURCE([[
+#include <stddef.h>
+int LLVMFuzzerTestOneInput(const unsigned char *p, size_t n);
+int LLVMFuzzerTestOneInput(const unsigned char *p, size_t n) { return p == NULL && n != 0; }]])],
+            [AC_MSG_RESULT([yes])],
+            [AC_MSG_RESULT([no])
+             AC_MSG_ERROR([--enable-fuzzer: $CC cannot link with libFuzzer (Debian: clang, libclang-rt-*-dev)])])
+        CFLAGS=$gn_save_CFLAGS])
+    AM_CONDITIONAL([HAVE_FUZZER], [test "x$1" = xyes])])
