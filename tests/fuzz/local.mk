@@ -10,7 +10,10 @@ endif
 
 fuzz_programs = \
 	%D%/address \
-	%D%/framing
+	%D%/containers \
+	%D%/framing \
+	%D%/http \
+	%D%/resp
 # What replay and run start is a test only there.
 EXTRA_PROGRAMS += $(fuzz_programs)
 check_DATA += $(fuzz_programs:=$(EXEEXT))
@@ -18,9 +21,17 @@ CLEANFILES += $(fuzz_programs:=$(EXEEXT))
 %C%_address_SOURCES = %D%/address.c $(fuzz_driver)
 %C%_address_LDADD = libcore.la libplatform.la
 %C%_address_LDFLAGS = $(fuzz_ldflags)
+%C%_containers_SOURCES = %D%/containers.c $(fuzz_driver)
+%C%_containers_LDADD = libcore.la libplatform.la
+%C%_containers_LDFLAGS = $(fuzz_ldflags)
 %C%_framing_SOURCES = %D%/framing.c $(fuzz_driver)
 %C%_framing_LDADD = libcore.la libplatform.la
 %C%_framing_LDFLAGS = $(fuzz_ldflags)
+
+%C%_http_SOURCES = %D%/http.c examples/http_parser.c examples/http_parser.h $(fuzz_driver)
+%C%_http_LDFLAGS = $(fuzz_ldflags)
+%C%_resp_SOURCES = %D%/resp.c examples/resp.c examples/resp.h $(fuzz_driver)
+%C%_resp_LDFLAGS = $(fuzz_ldflags)
 
 program_scripts += %D%/replay
 EXTRA_DIST += %D%/corpus %D%/replay %D%/run
