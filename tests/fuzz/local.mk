@@ -13,6 +13,7 @@ fuzz_programs = \
 	%D%/containers \
 	%D%/framing \
 	%D%/http \
+	%D%/machine \
 	%D%/resp
 # What replay and run start is a test only there.
 EXTRA_PROGRAMS += $(fuzz_programs)
@@ -30,6 +31,9 @@ CLEANFILES += $(fuzz_programs:=$(EXEEXT))
 
 %C%_http_SOURCES = %D%/http.c examples/http_parser.c examples/http_parser.h $(fuzz_driver)
 %C%_http_LDFLAGS = $(fuzz_ldflags)
+%C%_machine_SOURCES = %D%/machine.c $(fuzz_driver)
+%C%_machine_LDADD = libcore_sim.la libplatform_sim.la
+%C%_machine_LDFLAGS = $(fuzz_ldflags)
 %C%_resp_SOURCES = %D%/resp.c examples/resp.c examples/resp.h $(fuzz_driver)
 %C%_resp_LDFLAGS = $(fuzz_ldflags)
 
