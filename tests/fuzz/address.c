@@ -241,6 +241,46 @@ static void check_target(const char *text)
          text, out);
 }
 
+/* Addresses that come from the system and not from text: any zone, and paths that begin with '@'.  What
+ * text says of such a path is another way to the same file. */
+static void check_raw(input *in)
+{
+    char text[GN_ADDR_TEXT_MAX];
+    gn_addr a, again;
+    gnp_addr raw, back;
+
+    memset(&raw, 0, sizeof raw);
+    raw.family = next8(in) & 1 ? GNP_FAMILY_UNIX : GNP_FAMILY_IPV6;
+    if (raw.family == GNP_FAMILY_IPV6) {
+        raw.port = next16(in);
+        raw.scope = (uint32_t)next_scaled(in);
+        for (unsigned i = 0; i < 16; i++)
+            raw.u.ip[i] = next8(in);
+        gni_addr_set(&a, &raw);
+        check_round_trip(&a, text);
+        return;
+    }
+    while (raw.len < gnp_unix_path_max() && in->n > 0) {
+        uint8_t c = next8(in);
+        raw.u.path[raw.len] = (char)(c != 0 || raw.len == 0 ? c : 'x');
+        raw.len++;
+    }
+    if (raw.len == 0 || (raw.len == 1 && raw.u.path[0] == '\0'))
+        return;
+    gni_addr_set(&a, &raw);
+    must(gn_addr_format(&a, text, sizeof text) < (int)sizeof text, "a path is too long for its text");
+    if (raw.u.path[0] != '@') {
+        check_round_trip(&a, text);
+        return;
+    }
+    must(strncmp(text, "unix:./@", 8) == 0, "the path %s would be an abstract name", text);
+    if (raw.len + 2u > gnp_unix_path_max())
+        return;
+    must(gn_addr_parse(text, &again) == GN_OK, "%s is no address", text);
+    gni_addr_get(&back, &again);
+    must(back.len == raw.len + 2 && memcmp(back.u.path + 2, raw.u.path, raw.len) == 0, "%s is another", text);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     const uint8_t *zero = size > 0 ? memchr(data, '\0', size) : NULL;
@@ -263,5 +303,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check_ip(text, rc, &a);
     check_target(text);
     free(text);
+    if (size > 1 && data[0] == '\0') { /* no text */
+        input in = { data + 1, size - 1 };
+        check_raw(&in);
+    }
     return 0;
 }

@@ -341,6 +341,18 @@ static void advance(gni_wheel *w, uint64_t now, unsigned limit)
          "a timer is late, and the next turn is at %llu", (unsigned long long)gni_wheel_next(w));
 }
 
+/* Until it says that there is nothing to do by now; then nothing may be due. */
+static void settle(gni_wheel *w, uint64_t now)
+{
+    uint64_t set;
+
+    for (unsigned turns = 0; gni_wheel_next(w) <= now; turns++) {
+        must(turns < 100, "a wheel that never has done its work");
+        advance(w, now, 64);
+    }
+    must(earliest(&set) > timers.until, "a timer is late");
+}
+
 static void wheel(input *in)
 {
     static gni_wheel w;
@@ -372,6 +384,7 @@ static void wheel(input *in)
             at = gni_wheel_next(&w);
             now = at > now && at != GNP_NEVER ? at : now;
             advance(&w, now, 64);
+            timers.set_anew ? (void)0 : settle(&w, now);
             break;
         default:
             now = at < UINT64_MAX / 2 ? at : now;
@@ -395,13 +408,14 @@ static void wheel(input *in)
 /* ----------------------------------------------------- table of connections */
 
 #define CONNS 300u
+#define GONE 512u
 
 static void table(input *in)
 {
     static struct {
         gn_conn *c;
         uint32_t index, gen;
-    } live[CONNS], gone[64];
+    } live[CONNS], gone[GONE];
     gni_conntab t;
     unsigned n = 0, dead = 0;
     uint32_t base = (uint32_t)next_scaled(in);
@@ -418,7 +432,7 @@ static void table(input *in)
                 break;
             for (unsigned i = 0; i < n; i++)
                 must(live[i].c != c && live[i].index != c->index, "a slot is given out twice");
-            for (unsigned i = 0; i < 64 && i < dead; i++)
+            for (unsigned i = 0; i < GONE && i < dead; i++)
                 must(gone[i].index != c->index || gone[i].gen != c->gen, "an old handle names a new one");
             live[n].c = c;
             live[n].index = c->index;
@@ -431,8 +445,8 @@ static void table(input *in)
                 gni_conntab_retire(&t, live[i].c);
             gni_conntab_release(&t, live[i].c);
             must(gni_conntab_find(&t, live[i].index, live[i].gen) == NULL, "it is released, but found");
-            gone[dead % 64].index = live[i].index;
-            gone[dead++ % 64].gen = live[i].gen;
+            gone[dead % GONE].index = live[i].index;
+            gone[dead++ % GONE].gen = live[i].gen;
             live[i] = live[--n];
         }
         must(t.live == n, "%u live, not %u", t.live, n);

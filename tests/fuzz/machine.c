@@ -19,6 +19,7 @@
 #define CALLS_MAX 96u     /* of one input */
 #define SCRIPT 10u        /* steps of a peer */
 #define HABITS 6u
+#define STREAM_MAX 60000u /* two that echo to each other would go on for ever */
 #define TIMERS 3u         /* of a loop */
 #define LOOPS 4u          /* and an acceptor */
 #define PORT_SERVER "127.0.0.1:7000"
@@ -34,7 +35,7 @@ typedef struct session {
     int posting; /* only the first thread writes to it, else only callbacks: so the order is known */
     int mixed;   /* a pipe has written to it */
     int lossy;   /* a posted write has failed */
-    int robbed;  /* a pipe has read from it */
+    int robbed;  /* a pipe has read from it, or what it reads cannot be told */
     int datagrams, paused, woken;
     uint8_t from; /* whose stream it reads; 0: not known yet */
     uint64_t in, out; /* positions in both streams */
@@ -50,7 +51,7 @@ typedef struct peer {
     gnp_sim_thread *thread;
     const char *addr;
     uint64_t sent, got;
-    int ended, eof; /* it has ended its stream; it has seen the end of the other */
+    int ended, eof, broken; /* it has ended its stream; it has seen the end of the other, or a reset */
     int unknown;    /* what it reads cannot be told */
     uint8_t script[2 * SCRIPT];
 } peer;
@@ -216,7 +217,7 @@ static void write_some(gn_conn *c, session *s, unsigned how, size_t n)
     uint8_t *b;
     int rc;
 
-    if (s == NULL || s->posting || s->datagrams)
+    if (s == NULL || s->posting || s->datagrams || s->out > STREAM_MAX)
         return;
     b = bytes_of(s, n);
     gn_iov v[3] = { { b, n / 3 }, { b + n / 3, 0 }, { b + n / 3, n - n / 3 } };
@@ -413,6 +414,10 @@ static void habit(gn_conn *c, session *s)
 static int begin(gn_conn *c, session *s, const char *what)
 {
     gn_loop *l = gn_conn_loop(c);
+
+    /* The other end may be one of ours, into which something is piped. */
+    if (s != NULL && w.piped && peer_of(s->from) == NULL)
+        s->robbed = 1;
 
     hold(gn_loop_current() == l, "%s on another loop", what);
     hold(s != NULL && !s->closed, "%s before on_open or after on_close", what);
@@ -616,7 +621,8 @@ static int peer_recv(peer *p, size_t cap, uint64_t timeout)
     int64_t n = gnp_sim_recv(p->p, part, cap < sizeof part ? cap : sizeof part, timeout);
 
     if (n < 0) {
-        p->eof = p->eof || n == GNP_SIM_EOF;
+        p->broken = p->broken || n == GNP_SIM_RESET; /* what is read after that is an end, too */
+        p->eof = p->eof || (n == GNP_SIM_EOF && !p->broken);
         return n == GNP_SIM_TIMEOUT;
     }
     if (w.piped)
