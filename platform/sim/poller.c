@@ -184,7 +184,7 @@ static int fill(sim_poller *p, gnp_event *events, int cap)
     return n;
 }
 
-/* Adds hints for nothing. */
+/* Adds hints for nothing.  event.bytes, at which no program may look, tells tests which they are. */
 static int hint(sim_poller *p, gnp_event *events, int n, int cap)
 {
     gnp_sock *s;
@@ -194,13 +194,15 @@ static int hint(sim_poller *p, gnp_event *events, int n, int cap)
         int i = 0;
         while (i < n && events[i].sock != s)
             i++;
-        if (i < n)
+        if (i < n) {
+            events[i].bytes |= what & ~events[i].what;
             events[i].what |= what;
-        else if (what != 0 && n < cap)
-            events[n++] = (gnp_event){ .sock = s, .what = what };
+        } else if (what != 0 && n < cap) {
+            events[n++] = (gnp_event){ .sock = s, .what = what, .bytes = what };
+        }
     }
     if (gnp_sim_below(4) == 0 && n < cap)
-        events[n++] = (gnp_event){ .what = GNP_EV_WOKEN };
+        events[n++] = (gnp_event){ .what = GNP_EV_WOKEN, .bytes = GNP_EV_WOKEN };
     return n;
 }
 

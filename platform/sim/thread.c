@@ -472,12 +472,12 @@ int gnp_cond_wait_until(gnp_cond *c, gnp_mutex *m, uint64_t deadline_ns)
     must_be(c->opaque, COND, "gnp_cond_wait");
     gnp_sim_call();
     unlock(m);
-    if (gnp_sim_chance(sim.knobs.spurious_cond))
-        gnp_sim_pass();
-    else if (deadline_ns > sim.now)
-        late = gnp_sim_block(c, "condition", deadline_ns);
-    else
+    if (deadline_ns <= sim.now)
         late = 1;
+    else if (gnp_sim_chance(sim.knobs.spurious_cond))
+        gnp_sim_pass();
+    else
+        late = gnp_sim_block(c, "condition", deadline_ns);
     lock(m);
     gnp_sim_mark("cond_wait", late, 0, 0);
     return late ? GNP_ETIMEDOUT : GNP_OK;

@@ -93,7 +93,7 @@ START_TEST(accepted_sockets_move)
     gnp_poller_config c = { 0 };
     gnp_event ev[ROUND];
     const void *data;
-    size_t n;
+    size_t n, at;
 
     subject_open_stream(&t, _i, NULL);
     c.name = t.name;
@@ -106,11 +106,13 @@ START_TEST(accepted_sockets_move)
     copy = s;
     memset(&s, 0xdd, sizeof(s));
     ck_assert_int_eq(gnp_attach(other, &copy, GNP_READ), GNP_OK);
-    ck_assert_int_eq(gnp_poller_wait(other, ev, ROUND, gnp_now() + PATIENCE), 1);
-    ck_assert_ptr_eq(ev[0].sock, &copy);
-    ck_assert_int_eq(gnp_recv(other, &copy, &data, &n), GNP_OK);
-    ck_assert(n == 5 && memcmp(data, "moved", 5) == 0);
-    gnp_recv_done(other, &copy);
+    for (at = 0; at < 5; at += n) {
+        ck_assert_int_eq(gnp_poller_wait(other, ev, ROUND, gnp_now() + PATIENCE), 1);
+        ck_assert_ptr_eq(ev[0].sock, &copy);
+        ck_assert_int_eq(gnp_recv(other, &copy, &data, &n), GNP_OK);
+        ck_assert(n <= 5 - at && memcmp(data, &"moved"[at], n) == 0);
+        gnp_recv_done(other, &copy);
+    }
     gnp_close(other, &copy, 0);
     gnp_poller_close(other);
     peer_close(&t, &peer, 0);
@@ -297,7 +299,7 @@ END_TEST
 START_TEST(many_sockets)
 {
     static gnp_sock s[MANY], peer[MANY];
-    static int got[MANY];
+    static size_t got[MANY]; /* bytes */
     subject t;
     uint64_t limit = gnp_descriptor_limit(0), end;
     int many = limit > 2 * MANY + 100 ? MANY : (int)(limit / 2) - 50;
@@ -325,12 +327,12 @@ START_TEST(many_sockets)
                 ck_assert(x >= s && x < s + many);
                 if (gnp_recv(t.p, x, &data, &n) != GNP_OK)
                     continue;
-                ck_assert_uint_eq(n, sizeof(word));
-                memcpy(&word, data, sizeof(word));
-                ck_assert_uint_eq(word, (uint32_t)(x - s) * 2654435761u + (uint32_t)round);
+                word = (uint32_t)(x - s) * 2654435761u + (uint32_t)round;
+                ck_assert_uint_le(got[x - s] % sizeof(word) + n, sizeof(word));
+                ck_assert(memcmp((const char *)&word + got[x - s] % sizeof(word), data, n) == 0);
                 gnp_recv_done(t.p, x);
-                ck_assert_int_eq(++got[x - s], round);
-                done++;
+                got[x - s] += n;
+                done += got[x - s] == (size_t)round * sizeof(word);
             }
         }
     }

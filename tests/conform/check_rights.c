@@ -77,7 +77,7 @@ START_TEST(one_with_its_bytes)
     gnp_sock s, peer;
     const void *data;
     intptr_t os, before;
-    size_t n;
+    size_t n, got;
 
     if (!open_pair(&t, _i, &s, &peer, 1))
         return;
@@ -86,7 +86,8 @@ START_TEST(one_with_its_bytes)
     peer_pass(&t, &peer, 111, "abc");
     await(&t, &s, GNP_EV_READABLE);
     ck_assert_int_eq(gnp_recv(t.p, &s, &data, &n), GNP_OK);
-    ck_assert(n == 3 && memcmp(data, "abc", 3) == 0);
+    ck_assert(n <= 3 && memcmp(data, "abc", n) == 0);
+    got = n;
     ck_assert_int_eq(gnp_recv_descriptor(t.p, &s, &os), GNP_OK);
     check_file(os, 111);
     ck_assert_int_eq(gnp_recv_descriptor(t.p, &s, &before), GNP_AGAIN);
@@ -96,6 +97,11 @@ START_TEST(one_with_its_bytes)
     before = os;
     gnp_descriptor_close(os);
     ck_assert_int_eq(lowest(&s), before);
+    for (; got < 3; got += n) {
+        await(&t, &s, GNP_EV_READABLE);
+        ck_assert_int_eq(gnp_recv(t.p, &s, &data, &n), GNP_OK);
+        gnp_recv_done(t.p, &s);
+    }
     nothing_left(&t, &s);
     close_pair(&t, &s, &peer);
 }
@@ -151,7 +157,7 @@ START_TEST(what_is_not_taken_is_closed)
     gnp_sock s, peer;
     const void *data;
     intptr_t os, before;
-    size_t n;
+    size_t n, got;
     int way;
 
     for (way = 0; way < WAYS; way++) {
@@ -161,7 +167,8 @@ START_TEST(what_is_not_taken_is_closed)
         peer_pass(&t, &peer, 5, "abc");
         await(&t, &s, GNP_EV_READABLE);
         ck_assert_int_eq(gnp_recv(t.p, &s, &data, &n), GNP_OK);
-        ck_assert_uint_eq(n, 3);
+        ck_assert_uint_le(n, 3);
+        got = n;
         if (way == NOT_ASKED)
             ck_assert_int_eq(gnp_recv_descriptor(t.p, &s, &os), GNP_AGAIN);
         else
@@ -180,10 +187,12 @@ START_TEST(what_is_not_taken_is_closed)
         ck_assert_int_eq(lowest(&peer), before);
         ck_assert_int_eq(gnp_recv_descriptor(t.p, &s, &os), GNP_AGAIN);
         peer_send(&t, &peer, "more", 4); /* the connection goes on */
-        await(&t, &s, GNP_EV_READABLE);
-        ck_assert_int_eq(gnp_recv(t.p, &s, &data, &n), GNP_OK);
-        ck_assert_uint_eq(n, 4);
-        gnp_recv_done(t.p, &s);
+        for (; got < 7; got += n) {
+            await(&t, &s, GNP_EV_READABLE);
+            ck_assert_int_eq(gnp_recv(t.p, &s, &data, &n), GNP_OK);
+            ck_assert(n <= 7 - got && memcmp(data, &"abcmore"[got], n) == 0);
+            gnp_recv_done(t.p, &s);
+        }
         close_pair(&t, &s, &peer);
     }
 }
@@ -200,7 +209,7 @@ START_TEST(no_descriptor_left_for_it)
     gnp_sock s, peer;
     const void *data;
     intptr_t os, free_one;
-    size_t n;
+    size_t n, got;
     const char *tool = gnp_env("GANNET_EXEWRAP");
     int k, used = 0;
 
@@ -220,7 +229,8 @@ START_TEST(no_descriptor_left_for_it)
     }
     await(&t, &s, GNP_EV_READABLE);
     ck_assert_int_eq(gnp_recv(t.p, &s, &data, &n), GNP_OK);
-    ck_assert_uint_eq(n, 3);
+    ck_assert_uint_le(n, 3);
+    got = n;
     ck_assert_int_eq(gnp_recv_descriptor(t.p, &s, &os), GNP_EMFILE);
     ck_assert_int_eq(os, -1);
     for (k = 0; k < 2; k++)
@@ -230,6 +240,11 @@ START_TEST(no_descriptor_left_for_it)
         gnp_reserve_release(&all[--used]);
     ck_assert_int_eq(gnp_descriptor_limit_set(before), GNP_OK);
     ck_assert_int_eq(lowest(&s), free_one);
+    for (; got < 3; got += n) {
+        await(&t, &s, GNP_EV_READABLE);
+        ck_assert_int_eq(gnp_recv(t.p, &s, &data, &n), GNP_OK);
+        gnp_recv_done(t.p, &s);
+    }
     peer_pass(&t, &peer, 6, "d");
     await(&t, &s, GNP_EV_READABLE);
     ck_assert_int_eq(gnp_recv(t.p, &s, &data, &n), GNP_OK);

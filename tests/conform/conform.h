@@ -124,9 +124,6 @@ int system_judge(SRunner *r);
 void system_begin(void);
 void system_end(void);
 
-/* 1: this system gives hints for nothing at any time (clause 2). */
-int system_hints(void);
-
 /* The descriptor of a file of the stream's first n bytes that has no name any more. */
 intptr_t stream_file(size_t n);
 
@@ -142,6 +139,30 @@ void signal_dispose(int what, disposition how);
 disposition signal_disposition(int what); /* sets the default */
 void signal_send(int what);
 int signals_handled(void); /* since the last call */
+
+/* Where the system cuts, hints and says GNP_AGAIN as it likes, the cases go by these: see simulated.c. */
+#ifdef GNP_SIM
+int patient_wait(gnp_poller *p, gnp_event *events, int cap, uint64_t deadline);
+int patient_recv(gnp_poller *p, gnp_sock *s, const void **data, size_t *n);
+int patient_accept(gnp_poller *p, gnp_sock *l, gnp_sock *out, gnp_addr *peer);
+int patient_recvfrom(gnp_poller *p, gnp_sock *s, gnp_dgram *out);
+int patient_sendto(gnp_poller *p, gnp_sock *s, const gnp_dgram_out *out, unsigned count, unsigned *sent);
+int patient_send(gnp_poller *p, gnp_sock *s, const gnp_iov *iov, unsigned count, unsigned flags,
+                 size_t *sent);
+int patient_sendfile(gnp_poller *p, gnp_sock *s, intptr_t file, uint64_t offset, uint64_t n, uint64_t *sent);
+int patient_send_descriptor(gnp_poller *p, gnp_sock *s, intptr_t os, const void *data, size_t n,
+                            size_t *sent);
+#  ifndef CONFORM_IMPATIENT
+#    define gnp_poller_wait patient_wait
+#    define gnp_recv patient_recv
+#    define gnp_accept patient_accept
+#    define gnp_recvfrom patient_recvfrom
+#    define gnp_sendto patient_sendto
+#    define gnp_send patient_send
+#    define gnp_sendfile patient_sendfile
+#    define gnp_send_descriptor patient_send_descriptor
+#  endif
+#endif
 
 Suite *suite_read(void);
 Suite *suite_write(void);

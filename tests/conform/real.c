@@ -29,11 +29,6 @@ void system_end(void)
 {
 }
 
-int system_hints(void)
-{
-    return 0;
-}
-
 /* ----------------------------------------------------------------- files */
 
 intptr_t stream_file(size_t n)
