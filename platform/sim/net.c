@@ -309,6 +309,8 @@ static void arrive(sim_event *e)
         broke(c, to, GNP_ECONNRESET);
     } else if (a->epoch != p->epoch) {
         ; /* overtaken by a reset */
+    } else if (c->broken[to]) {
+        p->len -= a->bytes; /* sent before the reset arrived there: what came after a hole is no stream */
     } else if (c->end[to] == NULL && a->what == BYTES) {
         p->len -= a->bytes; /* nobody reads: answered with a reset, as RFC 9293 3.10.7.1 wants */
         post(c, to, RST, 0, one_way(c));
