@@ -21,9 +21,19 @@ noinst_PROGRAMS += %D%/chat %D%/echo %D%/http %D%/offload %D%/proxy %D%/redis
 %C%_http_SOURCES = %D%/http.c %D%/http_parser.c %D%/http_parser.h $(example_common)
 %C%_http_LDADD = libgannet.la
 
-%C%_redis_SOURCES = %D%/redis.c %D%/redis_db.c %D%/redis_db.h %D%/resp.c %D%/resp.h $(example_common)
+example_redis = %D%/redis_db.c %D%/redis_db.h %D%/redis_server.c %D%/redis_server.h %D%/resp.c %D%/resp.h
+
+%C%_redis_SOURCES = %D%/redis.c $(example_redis) $(example_common)
 %C%_redis_LDADD = libgannet.la
+
+# The same server in a simulated world, for make check; its memory, too, is that of the world.
+check_PROGRAMS += %D%/redis_sim
+TESTS += %D%/redis_sim
+%C%_redis_sim_SOURCES = %D%/redis_sim.c $(example_redis)
+%C%_redis_sim_CPPFLAGS = $(AM_CPPFLAGS) -Dmalloc=gn_sim_malloc -Dcalloc=gn_sim_calloc \
+	-Drealloc=gn_sim_realloc -Dfree=gn_sim_free
+%C%_redis_sim_LDADD = libgannet_sim.la
 
 examplesdir = $(docdir)/examples
 dist_examples_DATA = %D%/chat.c %D%/echo.c %D%/http.c %D%/http_parser.c %D%/http_parser.h %D%/offload.c \
-	%D%/proxy.c %D%/redis.c %D%/redis_db.c %D%/redis_db.h %D%/resp.c %D%/resp.h $(example_common)
+	%D%/proxy.c %D%/redis.c %D%/redis_sim.c $(example_redis) $(example_common)
