@@ -19,8 +19,8 @@
  *            started, and in the callbacks of gannet
  *
  * All of gannet.h but gn_version, gn_strerror and the init functions is for threads of a world.
- * Not simulated: memory order (every thread sees every store at once), passing descriptors, GRO and packet
- * info (their options and verbs say GN_ENOTSUP), other processes.
+ * Not simulated: memory order (every thread sees every store at once), TCP fast open, deferred accepts and
+ * sharing a port by CPU (they say GN_ENOTSUP), other processes.
  */
 #ifndef GANNET_SIM_H
 #define GANNET_SIM_H
@@ -177,7 +177,8 @@ GN_API void gn_sim_setenv(const char *name, const char *value);
 /* [world] A file that gn_conn_send_file can open.  Both are borrowed. */
 GN_API void gn_sim_file(const char *path, const void *data, size_t n);
 
-/* [world] The process gets the signal.  0: nobody waits for it, and it would have ended the process. */
+/* [world] The process gets the signal.  1: gannet takes it; 0: nobody does, and it is left to what the
+ * program had said about it; -1: it is the second one, which ends the process. */
 GN_API int gn_sim_signal(gn_signal s);
 
 /* [world] The memory functions of C for the program under test: refused when the seed says so, filled with

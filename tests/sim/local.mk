@@ -41,7 +41,7 @@ MUTANTS =
 check-mutants: %D%/sim$(EXEEXT)
 	@COMPILE='$(CC) $(DEFS) $(DEFAULT_INCLUDES) $(libcore_sim_la_CPPFLAGS) $(CPPFLAGS) $(AM_CFLAGS) $(CFLAGS)' \
 		LINK='$(LIBTOOL) --silent --tag=CC --mode=link $(CC) $(AM_CFLAGS) $(CFLAGS) $(AM_LDFLAGS) $(LDFLAGS)' \
-		SIM_OBJECTS='$(%C%_sim_OBJECTS)' SIM_LIBRARY=libgannet_sim.la JOBS='$(JOBS)' \
+		SIM_OBJECTS='$(%C%_sim_OBJECTS)' SIM_LIBRARY='libcore_sim.la libplatform_sim.la' JOBS='$(JOBS)' \
 		$(SHELL) $(srcdir)/%D%/mutation $(srcdir) $(MUTANTS)
 .PHONY: check-mutants
 EXTRA_DIST += %D%/mutation %D%/mutants
