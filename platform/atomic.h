@@ -25,9 +25,12 @@ typedef struct {
 /* The simulator's door: the core is compiled a second time with GNP_SIM for it. */
 #ifdef GNP_SIM
 void gnp_sim_point(void);
+void gnp_sim_point_relaxed(void);
 #  define GNP_POINT() gnp_sim_point()
+#  define GNP_POINT_RELAXED() gnp_sim_point_relaxed()
 #else
 #  define GNP_POINT() ((void)0)
+#  define GNP_POINT_RELAXED() ((void)0)
 #endif
 
 /* Loads acquire, stores release, the rest both. "relaxed" orders nothing. */
@@ -75,12 +78,12 @@ static inline void gnp_store64(gnp_atomic64 *a, uint64_t x)
 }
 static inline uint64_t gnp_load64_relaxed(const gnp_atomic64 *a)
 {
-    GNP_POINT();
+    GNP_POINT_RELAXED();
     return atomic_load_explicit(&a->v, memory_order_relaxed);
 }
 static inline void gnp_store64_relaxed(gnp_atomic64 *a, uint64_t x)
 {
-    GNP_POINT();
+    GNP_POINT_RELAXED();
     atomic_store_explicit(&a->v, x, memory_order_relaxed);
 }
 static inline uint64_t gnp_add64(gnp_atomic64 *a, uint64_t x)

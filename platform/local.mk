@@ -110,6 +110,7 @@ libplatform_sim_la_SOURCES = \
 	%D%/sim/net.c \
 	%D%/sim/peer.c \
 	%D%/sim/poller.c \
+	%D%/sim/schedule.c \
 	%D%/sim/sim.h \
 	%D%/sim/sock.c \
 	%D%/sim/sys.c \

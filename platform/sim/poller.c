@@ -215,6 +215,7 @@ static int sim_wait(gnp_poller *base, gnp_event *events, int cap, uint64_t deadl
     uint64_t until = deadline_ns;
 
     (void)check(base, NULL, "gnp_poller_wait");
+    gnp_sim_meet();
     not_lent(base, "gnp_poller_wait");
     p->round = NULL;
     if ((hints || gnp_sim_chance(sim.knobs.interrupted)) && until > sim.now + EARLY_NS)
@@ -236,7 +237,7 @@ static void sim_wake(gnp_poller *base)
 {
     sim_poller *p = of(base);
 
-    gnp_sim_call();
+    gnp_sim_meet();
     if (p->base.ops == NULL || gnp_sim_look(p->os) != p->self)
         gnp_sim_fail("gnp_wake: the poller is closed");
     p->woken = 1;

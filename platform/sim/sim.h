@@ -70,6 +70,7 @@ typedef struct gnp_sim_config {
     unsigned host_s;       /* real seconds after which it does: a loop without a point; 0: 30 */
     int trace;             /* 1: every call goes to standard error */
     int in_place;          /* 1: not in a process of its own, for debuggers.  A failure aborts */
+    const char *schedule;  /* not NULL: who runs is not chance but this, see gnp_sim_explore */
 } gnp_sim_config;
 
 typedef struct gnp_sim_result {
@@ -104,7 +105,37 @@ void gnp_sim_finish(gnp_sim_job *j, gnp_sim_result *out);
 void gnp_sim_begin(const gnp_sim_config *config);
 void gnp_sim_end(gnp_sim_result *out);
 
+/*
+ * All schedules of a small world instead of one that a seed draws.  Who runs is chosen where threads meet: at
+ * atomic operations (but relaxed ones), locks, conditions, waits and wakes; between gnp_sim_focus(1) and (0)
+ * only.  Elsewhere a thread goes on until it waits.  Those with fewer preemptions come first; the first
+ * failure ends it.  The knobs should be zero, so that nothing but the schedule differs.
+ */
+typedef struct gnp_sim_schedules {
+    unsigned preemptions; /* most of them in a schedule, up to 4; to hand over while waiting is none */
+    uint64_t limit;       /* most schedules; 0: no limit */
+    unsigned jobs;        /* worlds at a time */
+} gnp_sim_schedules;
+
+#define GNP_SIM_SCHEDULE_TEXT 256
+
+typedef struct gnp_sim_explored {
+    uint64_t schedules; /* that were run */
+    uint64_t choices;   /* of the world that had most */
+    uint64_t dropped;   /* schedules that were found but are too many or too long to keep */
+    int complete;       /* 1: these were all */
+    int failed;
+    gnp_sim_result result;                /* of the one that failed, */
+    char schedule[GNP_SIM_SCHEDULE_TEXT]; /* which this runs again as config.schedule */
+} gnp_sim_explored;
+
+void gnp_sim_explore(const gnp_sim_config *config, const gnp_sim_schedules *plan, void (*fn)(void *arg),
+                     void *arg, gnp_sim_explored *out);
+
 /* Everything below: on threads of the world only. */
+
+/* Where gnp_sim_explore tries all schedules. */
+void gnp_sim_focus(int on);
 
 /* The world has failed: for oracles. */
 #if defined(__GNUC__)

@@ -132,7 +132,7 @@ static void reschedule(void)
         check_limits();
         gnp_sim_due();
     }
-    switch_to(runnable_at(NULL, gnp_sim_below(n)));
+    switch_to(runnable_at(NULL, sim.scheduled ? gnp_sim_choose(n, 0) : gnp_sim_below(n)));
 }
 
 static void step(unsigned ns)
@@ -150,8 +150,22 @@ static void maybe_switch(unsigned of_1024)
 {
     unsigned n;
 
+    if (sim.scheduled)
+        return;
     if (gnp_sim_chance(of_1024) && (n = runnable(self)) > 0)
         switch_to(runnable_at(self, gnp_sim_below(n)));
+}
+
+/* Where a schedule may take the CPU from a thread. */
+static void may_preempt(void)
+{
+    unsigned n, way;
+
+    if (!sim.scheduled || (n = runnable(self)) == 0)
+        return;
+    way = gnp_sim_choose(n + 1, 1);
+    if (way > 0)
+        switch_to(runnable_at(self, way - 1));
 }
 
 void gnp_sim_point(void)
@@ -160,6 +174,24 @@ void gnp_sim_point(void)
         return;
     step(ATOMIC_NS);
     maybe_switch(sim.knobs.switch_point);
+    may_preempt();
+}
+
+/* Of what orders nothing, such as counters: there are many, and no schedule is another one by what they
+ * show. */
+void gnp_sim_point_relaxed(void)
+{
+    if (self == NULL)
+        return;
+    step(ATOMIC_NS);
+    maybe_switch(sim.knobs.switch_point);
+}
+
+void gnp_sim_meet(void)
+{
+    gnp_sim_call();
+    if (self != NULL)
+        may_preempt();
 }
 
 void gnp_sim_call(void)
@@ -170,13 +202,27 @@ void gnp_sim_call(void)
     maybe_switch(sim.knobs.switch_point);
 }
 
+/* The one behind this, in a ring: so that of those who spin each has its turn. */
+static sim_thread *next_runnable(void)
+{
+    sim_thread *t = self;
+
+    do
+        t = t->next != NULL ? t->next : sim.threads;
+    while (t->state != RUNNABLE);
+    return t;
+}
+
 /* Who spins must let the one it waits for go on. */
 static void pass(unsigned ns)
 {
     if (self == NULL)
         return;
     step(ns);
-    maybe_switch(1024);
+    if (sim.scheduled)
+        switch_to(next_runnable());
+    else
+        maybe_switch(1024);
 }
 
 void gnp_sim_pass(void)
@@ -222,11 +268,12 @@ void gnp_sim_wake(const void *on)
 static void wake_one(const void *on)
 {
     sim_thread *t;
-    uint64_t n = 0, i;
+    unsigned n = 0;
+    uint64_t i;
 
     for (t = sim.threads; t != NULL; t = t->next)
         n += t->state == BLOCKED && t->on == on;
-    i = gnp_sim_below(n);
+    i = sim.scheduled ? gnp_sim_choose(n, 0) : gnp_sim_below(n);
     for (t = sim.threads; t != NULL; t = t->next) {
         if (t->state == BLOCKED && t->on == on && i-- == 0) {
             t->state = RUNNABLE;
@@ -406,7 +453,7 @@ static void unlock(gnp_mutex *m)
 
 void gnp_mutex_lock(gnp_mutex *m)
 {
-    gnp_sim_call();
+    gnp_sim_meet();
     lock(m);
     gnp_sim_mark("lock", 0, 0, 0);
 }
@@ -425,7 +472,7 @@ int gnp_mutex_try(gnp_mutex *m)
 void gnp_mutex_unlock(gnp_mutex *m)
 {
     unlock(m);
-    gnp_sim_call();
+    gnp_sim_meet();
 }
 
 int gnp_cond_init(gnp_cond *c)
@@ -452,7 +499,7 @@ void gnp_cond_destroy(gnp_cond *c)
 void gnp_cond_signal(gnp_cond *c)
 {
     must_be(c->opaque, COND, "gnp_cond_signal");
-    gnp_sim_call();
+    gnp_sim_meet();
     wake_one(c);
     gnp_sim_mark("signal", 0, 0, 0);
 }
@@ -460,7 +507,7 @@ void gnp_cond_signal(gnp_cond *c)
 void gnp_cond_broadcast(gnp_cond *c)
 {
     must_be(c->opaque, COND, "gnp_cond_broadcast");
-    gnp_sim_call();
+    gnp_sim_meet();
     gnp_sim_wake(c);
     gnp_sim_mark("broadcast", 0, 0, 0);
 }
@@ -470,7 +517,7 @@ int gnp_cond_wait_until(gnp_cond *c, gnp_mutex *m, uint64_t deadline_ns)
     int late = 0;
 
     must_be(c->opaque, COND, "gnp_cond_wait");
-    gnp_sim_call();
+    gnp_sim_meet();
     unlock(m);
     if (deadline_ns <= sim.now)
         late = 1;

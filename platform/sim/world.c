@@ -197,7 +197,11 @@ void __gcov_dump(void);
 static _Noreturn void tell(const gnp_sim_result *r)
 {
     COUNTS_KEEP();
-    if (write(sim.result_fd, r, sizeof(*r)) != (ssize_t)sizeof(*r))
+    const void *trail;
+    size_t n = gnp_sim_trail(&trail);
+
+    if (write(sim.result_fd, r, sizeof(*r)) != (ssize_t)sizeof(*r) ||
+        (n > 0 && write(sim.result_fd, trail, n) != (ssize_t)n)) /* both fit in a pipe */
         _exit(3);
     _exit(0); /* nothing of the parent's is flushed or run here */
 }
@@ -248,6 +252,8 @@ static void begin(const gnp_sim_config *c, int result_fd)
     gnp_sim_begin_sys();
     gnp_sim_begin_threads();
     sim.live = 1;
+    sim.scheduled = c->schedule != NULL;
+    gnp_sim_schedule_begin(c->schedule);
 }
 
 void gnp_sim_begin(const gnp_sim_config *c)
@@ -334,16 +340,25 @@ unsigned gnp_sim_wait_any(gnp_sim_job *const *jobs, unsigned n)
     return i;
 }
 
-void gnp_sim_finish(gnp_sim_job *j, gnp_sim_result *out)
+size_t gnp_sim_finish_with(gnp_sim_job *j, gnp_sim_result *out, void *trail, size_t cap)
 {
-    ssize_t n = read(j->fd, out, sizeof(*out));
+    ssize_t n = read(j->fd, out, sizeof(*out)), more;
+    size_t have = 0;
     int status = 0;
 
+    while (have < cap && (more = read(j->fd, (char *)trail + have, cap - have)) > 0)
+        have += (size_t)more;
     close(j->fd);
     (void)waitpid(j->pid, &status, 0);
     if (n != (ssize_t)sizeof(*out))
         died(status, out);
     free(j);
+    return have;
+}
+
+void gnp_sim_finish(gnp_sim_job *j, gnp_sim_result *out)
+{
+    (void)gnp_sim_finish_with(j, out, NULL, 0);
 }
 
 void gnp_sim_run(const gnp_sim_config *c, void (*fn)(void *arg), void *arg, gnp_sim_result *out)

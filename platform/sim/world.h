@@ -29,6 +29,7 @@ typedef struct sim_world {
     sim_thread *threads; /* all that are not joined, in order of their start */
     unsigned threads_made;
     int live, trace, quiet;
+    int scheduled; /* who runs is chosen by schedule.c, not by chance */
     uint64_t allocs, blocks, bytes;
     unsigned descriptors;
     int result_fd; /* where a world in a process of its own tells; -1 */
@@ -66,6 +67,8 @@ int gnp_sim_due(void);
 
 /* A point where another thread may go on: at each platform call. */
 void gnp_sim_call(void);
+/* The same where threads meet: the points that matter to a schedule. */
+void gnp_sim_meet(void);
 /* Lets others go first. */
 void gnp_sim_pass(void);
 /* Sleeps until gnp_sim_wake(on) or the time; 1 if it was the time. */
@@ -75,6 +78,16 @@ void gnp_sim_begin_threads(void);
 void gnp_sim_end_threads(void); /* fails the world when one is left */
 unsigned gnp_sim_self(void);    /* number of this thread, from 1; 0: not of the world */
 const char *gnp_sim_thread_name(unsigned id); /* "": none that is left */
+
+/* --------------------------------------------------------------- schedule.c */
+
+void gnp_sim_schedule_begin(const char *text);
+/* One of so many ways, the first of which is the default. */
+unsigned gnp_sim_choose(unsigned ways, int preempts);
+/* How many ways there were at each choice. */
+size_t gnp_sim_trail(const void **out);
+/* gnp_sim_finish that gives that as well, at most cap of it. */
+size_t gnp_sim_finish_with(gnp_sim_job *j, gnp_sim_result *out, void *trail, size_t cap);
 
 /* ------------------------------------------------------------------- file.c */
 

@@ -8,6 +8,7 @@ check_PROGRAMS += %D%/sim
 	%D%/echo.c \
 	%D%/engines.c \
 	%D%/famine.c \
+	%D%/explore.c \
 	%D%/framing.c \
 	%D%/listeners.c \
 	%D%/migration.c \
@@ -18,12 +19,14 @@ check_PROGRAMS += %D%/sim
 	%D%/post.c \
 	%D%/runner.h \
 	%D%/scenario.h \
+	%D%/schedules.c \
 	%D%/shrink.c \
 	%D%/sim.c \
 	%D%/stop.c \
 	%D%/timers.c \
 	%D%/watch.c \
 	%D%/worlds.c
+%C%_sim_CPPFLAGS = $(AM_CPPFLAGS) -DGNP_SIM
 %C%_sim_CFLAGS = $(AM_CFLAGS)
 %C%_sim_LDADD = libcore_sim.la libplatform_sim.la
 
@@ -32,8 +35,9 @@ EXTRA_DIST += %D%/check-sim %D%/seeds
 
 SEEDS = 1000
 JOBS = 2
+SCHEDULES = 1000
 check-sim: %D%/sim$(EXEEXT)
-	@SEEDS='$(SEEDS)' JOBS='$(JOBS)' srcdir='$(srcdir)' $(SHELL) $(srcdir)/%D%/check-sim %D%/sim$(EXEEXT)
+	@SEEDS='$(SEEDS)' JOBS='$(JOBS)' SCHEDULES='$(SCHEDULES)' srcdir='$(srcdir)' $(SHELL) $(srcdir)/%D%/check-sim %D%/sim$(EXEEXT)
 .PHONY: check-sim
 
 # Does the simulator find bugs?  One is planted at a time.  make check-mutants MUTANTS='wake-lost timer-early'

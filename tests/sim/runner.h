@@ -21,6 +21,9 @@ typedef struct plan {
     int stop; /* with the first failure */
     unsigned jobs;
     const char *version;
+    int schedules;        /* preemptions of those that are tried; -1: none are */
+    uint64_t limit;
+    const char *schedule; /* the one to run again */
     const scenario *chosen[SCENARIOS_MAX];
     unsigned chosen_n;
     knob_value set[KNOBS_SET_MAX]; /* after the draw */
@@ -35,6 +38,9 @@ void print_failure(const plan *p, const scenario *s, uint64_t seed, const gnp_si
 
 /* Every chosen scenario with every seed.  How many failed. */
 uint64_t run_worlds(const plan *p);
+
+/* Every schedule of every chosen scenario, within the bounds.  How many scenarios failed. */
+uint64_t run_schedules(const plan *p);
 
 /* Finds the fewest knobs with which the scenario fails.  0: found. */
 int shrink(const plan *p, const scenario *s);

@@ -34,6 +34,11 @@ extern const scenario scenario_planted; /* for the tests of the runner */
 extern const scenario scenario_pool;
 extern const scenario scenario_post;
 
+/* Small ones, for all schedules. */
+extern const scenario small_cancel, small_close, small_idle, small_migrate, small_posters, small_release,
+    small_stop, small_wake;
+extern const scenario small_planted; /* for the tests of the runner */
+
 /* ------------------------------------------------------------------- common */
 
 /* Fails the world unless ok. */

@@ -14,6 +14,9 @@
  *   --trace                 every call to standard error
  *   --in-place              the world is this process: for debuggers
  *   --shrink                finds the fewest knobs with which the world of --seed still fails
+ *   --schedules P           all schedules with at most P preemptions, of the scenarios that are small
+ *   --limit N               no more than N of each
+ *   --schedule TEXT         the one that --schedules told of
  *   --tap                   a line for each scenario, as make check reads it
  *   --quiet                 failures and the sum only
  *   --version TEXT          what failures are reported of
@@ -43,29 +46,53 @@ static const scenario *const scenarios[] = {
     &scenario_watch,
 };
 
+/* These are small enough for all their schedules; with --schedules they are what runs. */
+static const scenario *const small[] = {
+    &small_cancel,
+    &small_close,
+    &small_idle,
+    &small_migrate,
+    &small_posters,
+    &small_release,
+    &small_stop,
+    &small_wake,
+};
+
 /* These run only when they are named. */
-static const scenario *const others[] = { &scenario_planted };
+static const scenario *const others[] = { &scenario_planted, &small_planted };
 
 #define SCENARIOS (sizeof scenarios / sizeof scenarios[0])
 #define OTHERS (sizeof others / sizeof others[0])
+#define SMALL (sizeof small / sizeof small[0])
 
 static int usage(void)
 {
     (void)fprintf(stderr, "usage: sim [--seed N | --seeds A..B] [--harm 0|1] [--plain] [--knob NAME=VALUE] "
                           "[--jobs N]\n"
-                          "           [--twice] [--first] [--trace] [--in-place] [--shrink] [--tap] "
-                          "[--quiet] [--version TEXT] [--list] [SCENARIO...]\n");
+                          "           [--schedules P [--limit N] | --schedule TEXT] [--twice] [--first]\n"
+                          "           [--trace] [--in-place] [--shrink] [--tap] [--quiet]\n"
+                          "           [--version TEXT] [--list] [SCENARIO...]\n");
     return 2;
+}
+
+static const scenario *find(const scenario *const *in, size_t n, const char *name)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (strcmp(in[i]->name, name) == 0)
+            return in[i];
+    }
+    return NULL;
 }
 
 static int choose(plan *p, const char *name)
 {
-    for (size_t i = 0; i < SCENARIOS + OTHERS && p->chosen_n < SCENARIOS_MAX; i++) {
-        const scenario *s = i < SCENARIOS ? scenarios[i] : others[i - SCENARIOS];
-        if (strcmp(s->name, name) == 0) {
-            p->chosen[p->chosen_n++] = s;
-            return 0;
-        }
+    const scenario *s = find(scenarios, SCENARIOS, name);
+
+    s = s != NULL ? s : find(small, SMALL, name);
+    s = s != NULL ? s : find(others, OTHERS, name);
+    if (s != NULL && p->chosen_n < SCENARIOS_MAX) {
+        p->chosen[p->chosen_n++] = s;
+        return 0;
     }
     (void)fprintf(stderr, "no scenario \"%s\"\n", name);
     return 2;
@@ -73,8 +100,11 @@ static int choose(plan *p, const char *name)
 
 static void choose_all(plan *p)
 {
-    memcpy(p->chosen, scenarios, sizeof scenarios);
-    p->chosen_n = SCENARIOS;
+    if (p->schedules >= 0)
+        memcpy(p->chosen, small, sizeof small);
+    else
+        memcpy(p->chosen, scenarios, sizeof scenarios);
+    p->chosen_n = p->schedules >= 0 ? SMALL : SCENARIOS;
 }
 
 static int range(plan *p, const char *text)
@@ -122,6 +152,12 @@ static int option(plan *p, const char *name, char *value)
         return count(&p->jobs, value);
     if (strcmp(name, "--version") == 0)
         p->version = value;
+    else if (strcmp(name, "--schedule") == 0)
+        p->schedule = value;
+    else if (strcmp(name, "--schedules") == 0)
+        p->schedules = atoi(value);
+    else if (strcmp(name, "--limit") == 0)
+        p->limit = strtoull(value, NULL, 10);
     else if (strcmp(name, "--harm") == 0)
         p->harm = atoi(value) != 0;
     else
@@ -154,7 +190,7 @@ static void list(void)
 
 int main(int argc, char **argv)
 {
-    plan p = { .first = 1, .last = 50, .harm = -1, .jobs = 1, .version = gn_version() };
+    plan p = { .first = 1, .last = 50, .harm = -1, .jobs = 1, .schedules = -1, .version = gn_version() };
     int rc = 0, shrinks = 0, lists = 0, *on;
 
     for (int i = 1; i < argc && rc == 0; i++) {
@@ -177,5 +213,7 @@ int main(int argc, char **argv)
         return p.chosen_n == 1 && p.first == p.last ? shrink(&p, p.chosen[0]) : usage();
     if (p.chosen_n == 0)
         choose_all(&p);
+    if (p.schedules >= 0)
+        return run_schedules(&p) != 0;
     return run_worlds(&p) != 0;
 }

@@ -39,6 +39,7 @@ void plan_config(const plan *p, uint64_t seed, gnp_sim_config *c)
     c->seed = seed;
     c->trace = p->trace;
     c->in_place = p->in_place;
+    c->schedule = p->schedule;
     if (!p->plain)
         gnp_sim_draw(&c->knobs, seed, p->harm >= 0 ? p->harm : (int)(seed & 1));
     for (unsigned i = 0; i < p->set_n; i++)
@@ -53,7 +54,7 @@ void print_failure(const plan *p, const scenario *s, uint64_t seed, const gnp_si
            (unsigned long long)seed, p->version, (unsigned long long)r->hash,
            (unsigned long long)r->virtual_ns, r->what);
     printf("%s  again: ", lead);
-    if (p->harm < 0 && !p->plain && p->set_n == 0)
+    if (p->harm < 0 && !p->plain && p->schedule == NULL && p->set_n == 0)
         printf("GANNET_SIM_SEED=%llu GANNET_SIM_SCENARIO=%s make check-sim, or ", (unsigned long long)seed,
                s->name);
     printf("tests/sim/sim --trace --seed %llu", (unsigned long long)seed);
@@ -61,6 +62,8 @@ void print_failure(const plan *p, const scenario *s, uint64_t seed, const gnp_si
         printf(" --harm %d", p->harm);
     if (p->plain)
         printf(" --plain");
+    if (p->schedule != NULL)
+        printf(" --schedule '%s'", p->schedule);
     for (unsigned i = 0; i < p->set_n; i++)
         printf(" --knob %s=%llu", p->set[i].name, (unsigned long long)p->set[i].value);
     printf(" %s\n", s->name);
