@@ -164,6 +164,7 @@ static int sockets_open(gni_listener *ln, gni_endpoint *ep, const gn_options *o,
     }
     ln->count = 1;
     ln->first = ln->socks[0];
+    ln->addr = ep->addr; /* what is bound is given back by it, also if the system does not tell */
     rc = gnp_sock_local(&ln->socks[0], &ln->addr);
     ln->both = ln->addr.family == GNP_FAMILY_IPV6 && !so.v6only;
     if (rc == GNP_OK && is_group(ep)) {

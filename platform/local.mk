@@ -106,6 +106,7 @@ libplatform_sim_la_SOURCES = \
 	%D%/sim/addr.c \
 	%D%/sim/file.c \
 	%D%/sim/knobs.c \
+	%D%/sim/late.c \
 	%D%/sim/mem.c \
 	%D%/sim/net.c \
 	%D%/sim/peer.c \

@@ -18,7 +18,8 @@ static const knob knobs[] = {
     KNOB(send_error),     KNOB(recv_error),      KNOB(connect_error), KNOB(alloc_error),
     KNOB(thread_error),   KNOB(sock_error),      KNOB(alloc_fail_at), KNOB(descriptors),
     KNOB(dgram_lost),     KNOB(dgram_twice),     KNOB(pipe_bytes),    KNOB(latency_ns),
-    KNOB(jitter_ns),      KNOB(reuseport_balances),
+    KNOB(jitter_ns),      KNOB(reuseport_balances), KNOB(late_close), KNOB(wall_jump),
+    KNOB(lost_peer),      KNOB(wait_error),      KNOB(dgram_cut),
 };
 
 #define KNOBS (sizeof(knobs) / sizeof(knobs[0]))
@@ -117,6 +118,17 @@ static void draw_harm(gnp_sim_knobs *k)
     k->dgram_twice = draw();
 }
 
+/* Came later: drawn after the rest, so that a seed's other knobs are what they were. */
+static void draw_new(gnp_sim_knobs *k, int harm)
+{
+    k->late_close = draw() * 3;
+    k->wall_jump = draw();
+    if (harm) {
+        k->lost_peer = draw() / 4;
+        k->dgram_cut = draw() / 4;
+    }
+}
+
 void gnp_sim_draw(gnp_sim_knobs *k, uint64_t seed, int harm)
 {
     uint64_t before = sim.rng;
@@ -126,5 +138,6 @@ void gnp_sim_draw(gnp_sim_knobs *k, uint64_t seed, int harm)
     draw_harmless(k);
     if (harm)
         draw_harm(k);
+    draw_new(k, harm);
     sim.rng = before;
 }

@@ -12,6 +12,9 @@
 #define PIPE_BYTES 65536u
 #define FIRST_PORT 40000u                         /* of those that the system picks */
 #define SYN_RETRY_NS UINT64_C(1000000000)         /* RFC 6298: the first time-out */
+#define RESEND_NS UINT64_C(200000000)             /* the least RTO of Linux */
+#define LOST_NS UINT64_C(2000000000)              /* a host vanishes within so long */
+#define KNOWN_NS UINT64_C(19000000000)            /* and after 1 s and up to this, it is known */
 #define SYN_RETRIES 6u                            /* about two minutes, as Linux does */
 #define PACKETS_MAX 256u                          /* that wait at a datagram socket */
 #define DGRAM_MAX 65507u                          /* 65,535 less the heads of IPv4 and UDP */
@@ -34,6 +37,7 @@ typedef struct sim_pipe {
     int fin_sent, fin_arrived;
     unsigned epoch;        /* what was on its way before a reset does not arrive */
     uint64_t last_at;      /* when the last one arrives */
+    uint64_t held_until;   /* nothing does before */
 } sim_pipe;
 
 typedef struct sim_conn {
@@ -43,6 +47,9 @@ typedef struct sim_conn {
     int error[2];          /* what side i is told once */
     int broken[2];
     int local;             /* Unix sockets */
+    int lost;              /* one of the hosts is gone */
+    int stalled;           /* nothing gets through */
+    sim_event lost_ev;
     uint64_t latency_ns;
 } sim_conn;
 
@@ -298,6 +305,23 @@ static void broke(sim_conn *c, unsigned side, int code)
     tell(c, side);
 }
 
+/* What does not get through is sent again after a while, in order. */
+static int hold(arrival *a)
+{
+    sim_pipe *p = &a->conn->dir[a->from];
+    uint64_t at = sim.now + RESEND_NS;
+
+    if (!a->conn->stalled && !(sim.partitioned && !a->conn->local)) {
+        if (sim.now >= p->held_until)
+            return 0;
+        at = p->held_until;
+    }
+    p->held_until = at;
+    p->last_at = at > p->last_at ? at : p->last_at;
+    gnp_sim_at(&a->ev, at, arrive);
+    return 1;
+}
+
 static void arrive(sim_event *e)
 {
     arrival *a = (arrival *)(void *)((char *)e - offsetof(arrival, ev));
@@ -305,7 +329,11 @@ static void arrive(sim_event *e)
     unsigned to = !a->from;
     sim_pipe *p = &c->dir[a->from];
 
-    if (a->what == RST) {
+    if (hold(a))
+        return;
+    if (c->lost) {
+        ; /* nobody is there */
+    } else if (a->what == RST) {
         broke(c, to, GNP_ECONNRESET);
     } else if (a->epoch != p->epoch) {
         ; /* overtaken by a reset */
@@ -326,6 +354,73 @@ static void arrive(sim_event *e)
     free(a);
 }
 
+static sim_conn *conn_of_event(sim_event *e)
+{
+    return (sim_conn *)(void *)((char *)e - offsetof(sim_conn, lost_ev));
+}
+
+/* Both ends hear of it, whichever it was. */
+static void lost_known(sim_event *e)
+{
+    sim_conn *c = conn_of_event(e);
+
+    broke(c, 0, GNP_ETIMEDOUT);
+    broke(c, 1, GNP_ETIMEDOUT);
+    conn_unref(c);
+}
+
+static void lost_now(sim_event *e)
+{
+    sim_conn *c = conn_of_event(e);
+
+    if (c->end[0] != NULL || c->end[1] != NULL)
+        sim.faults++;
+    c->lost = 1;
+    gnp_sim_at(e, sim.now + UINT64_C(1000000000) + gnp_sim_below(KNOWN_NS), lost_known);
+}
+
+static void lose(sim_conn *c, uint64_t at)
+{
+    if (c->lost_ev.fn != NULL)
+        return;
+    c->refs++;
+    gnp_sim_at(&c->lost_ev, at, lost_now);
+}
+
+void gnp_sim_stream_vanish(sim_file *f)
+{
+    if (f->conn != NULL)
+        lose(f->conn, sim.now);
+}
+
+void gnp_sim_stream_stall(sim_file *f, int on)
+{
+    if (f->conn != NULL)
+        f->conn->stalled = on;
+}
+
+/* Of what f has sent and has not arrived, so much does; then the other end hears of a reset. */
+void gnp_sim_stream_cut(sim_file *f, size_t arrives)
+{
+    sim_conn *c = f->conn;
+    sim_pipe *p;
+    size_t under_way;
+
+    if (c == NULL || c->broken[f->side])
+        return;
+    p = &c->dir[f->side];
+    under_way = p->len - p->arrived;
+    p->arrived += arrives < under_way ? arrives : under_way;
+    p->len = p->arrived;
+    p->epoch++;
+    if (!c->broken[!f->side]) {
+        c->broken[!f->side] = 1;
+        c->error[!f->side] = GNP_ECONNRESET;
+        tell(c, !f->side);
+    }
+    broke(c, f->side, GNP_ECONNRESET);
+}
+
 static sim_conn *conn_new(sim_file *dialer, sim_file *server)
 {
     sim_conn *c = calloc(1, sizeof(*c));
@@ -341,6 +436,8 @@ static sim_conn *conn_new(sim_file *dialer, sim_file *server)
     pipe_init(&c->dir[1]);
     dialer->conn = server->conn = c;
     server->side = 1;
+    if (!c->local && gnp_sim_chance(sim.knobs.lost_peer))
+        lose(c, sim.now + gnp_sim_below(LOST_NS));
     return c;
 }
 
@@ -607,9 +704,9 @@ static void dial_syn(sim_event *e)
 
     unmap(&to);
     l = listener_for(&to);
-    if (l == NULL) {
+    if (l == NULL && !sim.partitioned) {
         d->code = GNP_ECONNREFUSED;
-    } else if (!establish(d->file, l, &to)) {
+    } else if (sim.partitioned || !establish(d->file, l, &to)) {
         if (++d->tries > SYN_RETRIES) {
             d->code = GNP_ETIMEDOUT;
         } else {
@@ -736,6 +833,11 @@ static void deliver_piece(sim_file *f, const sim_packet *p, size_t at, size_t n)
         map(&copy->to);
     }
     copy->len = n;
+    if (n > 0 && gnp_sim_chance(sim.knobs.dgram_cut)) {
+        copy->len = (size_t)gnp_sim_below(n);
+        copy->cut = 1;
+        sim.faults++;
+    }
     copy->segment = n > p->segment ? p->segment : 0;
     memcpy(copy->data, p->data + at, n);
     if (f->first == NULL)
@@ -810,7 +912,7 @@ static int sendable(const sim_file *f, const gnp_addr *to)
 
 static void packet_leaves(const sim_file *f, const gnp_addr *to, const void *data, size_t n, size_t segment)
 {
-    unsigned copies = gnp_sim_chance(sim.knobs.dgram_lost) ? 0 : 1;
+    unsigned copies = gnp_sim_chance(sim.knobs.dgram_lost) || sim.partitioned ? 0 : 1;
 
     copies += gnp_sim_chance(sim.knobs.dgram_twice);
     if (f->ours && group(to) && !f->opts[GNP_OPT_MULTICAST_LOOP])
@@ -920,6 +1022,8 @@ void gnp_sim_end_net(void)
             arrival *a = (arrival *)(void *)((char *)e - offsetof(arrival, ev));
             conn_unref(a->conn);
             free(a);
+        } else if (e->fn == lost_now || e->fn == lost_known) {
+            conn_unref(conn_of_event(e));
         } else if (e->fn == packet_arrives) {
             free((char *)e - offsetof(sim_packet, ev));
         }

@@ -144,6 +144,54 @@ void gnp_sim_half_close(gnp_sim_peer *p)
     gnp_sim_mark("peer_half_close", 0, 0, 0);
 }
 
+uint64_t gnp_sim_flood(gnp_sim_peer *p, uint64_t n, uint64_t timeout_ns)
+{
+    static const unsigned char bytes[4096];
+    uint64_t until = timeout_ns < GNP_NEVER - sim.now ? sim.now + timeout_ns : GNP_NEVER, done = 0;
+
+    gnp_sim_call();
+    while (done < n && sim.now < until) {
+        gnp_iov v = { bytes, n - done < sizeof(bytes) ? (size_t)(n - done) : sizeof(bytes) };
+        size_t k;
+        int r = gnp_sim_stream_send(p->file, &v, 1, v.len, &k);
+        done += k;
+        if (r == GNP_AGAIN)
+            (void)gnp_sim_block(p->file, "peer: flood", until);
+        else if (r != GNP_OK)
+            break;
+    }
+    gnp_sim_mark("peer_flood", (int64_t)n, (int64_t)done, 0);
+    return done;
+}
+
+void gnp_sim_cut(gnp_sim_peer *p, size_t arrives)
+{
+    gnp_sim_call();
+    gnp_sim_stream_cut(p->file, arrives);
+    gnp_sim_mark("peer_cut", (int64_t)arrives, 0, 0);
+}
+
+void gnp_sim_stall(gnp_sim_peer *p, int on)
+{
+    gnp_sim_call();
+    gnp_sim_stream_stall(p->file, on);
+    gnp_sim_mark("peer_stall", on, 0, 0);
+}
+
+void gnp_sim_partition(int on)
+{
+    gnp_sim_call();
+    sim.partitioned = on;
+    gnp_sim_mark("partition", on, 0, 0);
+}
+
+void gnp_sim_vanish(gnp_sim_peer *p)
+{
+    gnp_sim_call();
+    gnp_sim_stream_vanish(p->file);
+    gnp_sim_mark("peer_vanish", 0, 0, 0);
+}
+
 void gnp_sim_reset(gnp_sim_peer *p)
 {
     gnp_sim_call();

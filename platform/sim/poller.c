@@ -35,6 +35,7 @@ typedef struct sim_poller {
     unsigned rights_n, rights_next;
     int rights_lost;      /* some, for want of numbers; to be told */
     gnp_sock *rights_of;
+    sim_late *late;       /* closes that are not done */
     sim_file *self;       /* its descriptor */
     intptr_t os;
 } sim_poller;
@@ -97,6 +98,8 @@ static void sim_close_poller(gnp_poller *base)
     (void)check(base, NULL, "gnp_poller_close");
     if (p->sockets != 0)
         gnp_sim_fail("gnp_poller_close: %u sockets are attached", p->sockets);
+    if (p->late != NULL)
+        gnp_sim_fail("gnp_poller_close: CLOSED of a socket was not taken (clause 8)");
     gnp_sim_mark("poller_close", p->os, 0, 0);
     gnp_sim_shut(p->os, 0);
     gnp_free(p->buffer, p->buffer_size);
@@ -175,6 +178,7 @@ static int fill(sim_poller *p, gnp_event *events, int cap)
         p->woken = 0;
         events[n++] = (gnp_event){ .what = GNP_EV_WOKEN };
     }
+    n += gnp_sim_late_events(&p->late, events + n, cap - n);
     for (s = p->ring.next; s != &p->ring && n < cap; s = s->next) {
         uint32_t what = look(s);
         if (what != 0)
@@ -218,6 +222,8 @@ static int sim_wait(gnp_poller *base, gnp_event *events, int cap, uint64_t deadl
     gnp_sim_meet();
     not_lent(base, "gnp_poller_wait");
     p->round = NULL;
+    if (gnp_sim_fault(sim.knobs.wait_error))
+        return gnp_sim_error(GNP_EIO);
     if ((hints || gnp_sim_chance(sim.knobs.interrupted)) && until > sim.now + EARLY_NS)
         until = sim.now + 1 + gnp_sim_below(EARLY_NS);
     while ((n = fill(p, events, cap)) == 0 && until > sim.now)
@@ -295,9 +301,8 @@ static int sim_attach(gnp_poller *base, gnp_sock *s, unsigned interest)
     (void)check(base, NULL, "gnp_attach");
     if (s->priv != NULL)
         gnp_sim_fail("gnp_attach: it is attached");
-    if (gnp_sim_fault(sim.knobs.sock_error))
-        r = gnp_sim_below(2) ? GNP_ENOMEM : GNP_ENOBUFS;
-    else
+    r = SIM_MISFORTUNE(sim.knobs.sock_error, GNP_ENOMEM, GNP_ENOBUFS, GNP_EMFILE);
+    if (r == GNP_OK)
         enter(of(base), s, gnp_sim_get(s->os), interest);
     gnp_sim_mark("attach", s->os, interest, r);
     return gnp_sim_error(r);
@@ -337,7 +342,10 @@ static int sim_close_sock(gnp_poller *base, gnp_sock *s, int reset)
     gnp_sim_shut(s->os, reset);
     s->os = -1;
     s->state = 0;
-    return GNP_OK;
+    if (!gnp_sim_chance(sim.knobs.late_close))
+        return GNP_OK;
+    gnp_sim_late_close(&p->late, base, s);
+    return GNP_INFLIGHT;
 }
 
 /* ------------------------------------------------------------------- reading */
@@ -451,9 +459,9 @@ static int sim_recv_descriptor(gnp_poller *base, gnp_sock *s, intptr_t *out)
 static int refusal(void)
 {
     static const int codes[] = { GNP_ECONNABORTED, GNP_EMFILE, GNP_ENFILE,
-                                 GNP_ENOBUFS,      GNP_ENOMEM, GNP_EACCES };
+                                 GNP_ENOBUFS,      GNP_ENOMEM, GNP_EACCES, GNP_EIO };
 
-    return codes[gnp_sim_below(6)];
+    return codes[gnp_sim_below(7)];
 }
 
 static sim_file *queue_pop(sim_file *l)
@@ -499,6 +507,14 @@ static int sim_accept(gnp_poller *base, gnp_sock *listener, gnp_sock *out, gnp_a
     return gnp_sim_error(r);
 }
 
+/* What a datagram socket hears of others, or lacks; the datagram stays. */
+static int icmp(void)
+{
+    static const int codes[] = { GNP_ECONNREFUSED, GNP_EHOSTUNREACH, GNP_ENETUNREACH, GNP_ENOMEM };
+
+    return codes[gnp_sim_below(4)];
+}
+
 static int sim_recvfrom(gnp_poller *base, gnp_sock *s, gnp_dgram *out)
 {
     sim_poller *p = of(base);
@@ -512,6 +528,8 @@ static int sim_recvfrom(gnp_poller *base, gnp_sock *s, gnp_dgram *out)
         f->error = 0;
     } else if (packet == NULL || gnp_sim_chance(sim.knobs.again)) {
         r = GNP_AGAIN;
+    } else if (gnp_sim_fault(sim.knobs.recv_error)) {
+        r = icmp();
     } else {
         f->first = packet->next;
         f->packets--;
@@ -520,7 +538,7 @@ static int sim_recvfrom(gnp_poller *base, gnp_sock *s, gnp_dgram *out)
         memset(out, 0, sizeof(*out));
         out->data = packet->data;
         out->len = packet->len < p->dgram_size ? packet->len : p->dgram_size;
-        out->truncated = packet->len > p->dgram_size;
+        out->truncated = packet->len > p->dgram_size || packet->cut;
         out->peer = &packet->from;
         out->segment = packet->segment;
         if (f->opts[GNP_OPT_PACKET_INFO]) {
@@ -655,9 +673,10 @@ static int sim_sendto(gnp_poller *base, gnp_sock *s, const gnp_dgram_out *out, u
     for (*sent = 0; *sent < count && r == GNP_OK;) {
         if (gnp_sim_chance(sim.knobs.again))
             r = GNP_AGAIN;
-        else if (gnp_sim_fault(sim.knobs.send_error))
-            r = gnp_sim_below(2) ? GNP_ENOBUFS : GNP_EHOSTUNREACH;
         else
+            r = SIM_MISFORTUNE(sim.knobs.send_error, GNP_ENOBUFS, GNP_EHOSTUNREACH, GNP_ENETUNREACH,
+                               GNP_EACCES, GNP_ECONNREFUSED, GNP_EMSGSIZE, GNP_EINVAL, GNP_ENOMEM, GNP_EIO);
+        if (r == GNP_OK)
             r = sendto_one(f, &out[*sent]);
         if (r == GNP_OK)
             ++*sent;
@@ -670,7 +689,7 @@ static int sim_sendto(gnp_poller *base, gnp_sock *s, const gnp_dgram_out *out, u
 static int sim_shutdown(gnp_poller *base, gnp_sock *s)
 {
     sim_file *f = check(base, s, "gnp_shutdown");
-    int r = gnp_sim_stream_connected(f) ? GNP_OK : GNP_ENOTCONN;
+    int r = gnp_sim_stream_connected(f) ? SIM_MISFORTUNE(sim.knobs.send_error, GNP_EIO) : GNP_ENOTCONN;
 
     if (r == GNP_OK)
         gnp_sim_stream_end(f);
@@ -701,7 +720,10 @@ static int sim_connect(gnp_poller *base, gnp_sock *s, int kind, const gnp_addr *
     if (r != GNP_OK)
         return r;
     f = gnp_sim_get(s->os);
-    r = dial(f, kind, to);
+    r = SIM_MISFORTUNE(sim.knobs.connect_error / 4, GNP_ENETUNREACH, GNP_EADDRNOTAVAIL, GNP_EACCES,
+                       GNP_ENOBUFS);
+    if (r == GNP_OK)
+        r = dial(f, kind, to);
     gnp_sim_mark("connect", s->os, to->port, r);
     if (r != GNP_OK && r != GNP_INFLIGHT) {
         gnp_sim_shut(s->os, 0);
@@ -755,7 +777,7 @@ static int poller_init(sim_poller *p, const gnp_poller_config *config)
     int r;
 
     p->base.ops = &sim_ops;
-    p->base.caps = 0;
+    p->base.caps = sim.knobs.late_close != 0 ? GNP_CAP_INFLIGHT : 0;
     p->owner = gnp_sim_self();
     p->ring.next = p->ring.prev = &p->ring;
     p->dgram_size = config->dgram_size;

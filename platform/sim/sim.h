@@ -5,7 +5,7 @@
  * core itself, compiled with GNP_SIM so that each atomic operation, too, is a point where the
  * seed may let another thread go on.
  *
- * Not simulated: memory order (every thread sees every store at once); completion (GNP_CAP_INFLIGHT);
+ * Not simulated: memory order (every thread sees every store at once); sends that are in flight;
  * fast open, deferred accepts, sharing a port by CPU (they say GNP_ENOTSUP); processes.
  */
 #ifndef GNP_SIM_H
@@ -30,6 +30,8 @@ typedef struct gnp_sim_knobs {
     unsigned interrupted;    /* a wait ends early without an event */
     unsigned connect_at_once;/* a TCP connect that succeeds says so at once */
     unsigned reset_drops;    /* of 1,024 resets: what came before it and is unread goes as well */
+    unsigned late_close;     /* a close takes a while, and CLOSED follows */
+    unsigned wall_jump;      /* the wall clock jumps by up to an hour, either way */
 
     /* What may cost a connection or a call: counted in gnp_sim_faults. */
     unsigned accept_error;
@@ -39,11 +41,14 @@ typedef struct gnp_sim_knobs {
     unsigned alloc_error;
     unsigned thread_error;
     unsigned sock_error;     /* listen, attach, poller_open, reserve_take, dup */
+    unsigned lost_peer;      /* of 1,024 connections: the other host vanishes; it takes a while to be known */
+    unsigned wait_error;     /* a wait fails: that poller, and its loop, are at their end.  Never drawn */
     uint64_t alloc_fail_at;  /* the allocation of that number fails, counted from 1; 0: none */
     unsigned descriptors;    /* most at a time; 0: no limit */
 
     /* Datagrams. */
     unsigned dgram_lost, dgram_twice;
+    unsigned dgram_cut;      /* what comes is only the beginning of it, and said to be */
 
     /* The network. */
     size_t pipe_bytes;       /* a stream holds so much per direction: on its way and unread */
@@ -98,8 +103,8 @@ unsigned gnp_sim_wait_any(gnp_sim_job *const *jobs, unsigned n);
 void gnp_sim_finish(gnp_sim_job *j, gnp_sim_result *out);
 
 /*
- * The two halves of it, for a test framework that has a process for each of its cases already: the world is
- * in this process, and the thread that begins it is its first.  A failure goes to standard error and
+ * The two halves of gnp_sim_run, for a test framework that has a process for each of its cases already: the
+ * world is in this process, and the thread that begins it is its first.  A failure goes to standard error and
  * aborts, as with in_place.
  */
 void gnp_sim_begin(const gnp_sim_config *config);
@@ -199,6 +204,16 @@ int gnp_sim_send(gnp_sim_peer *p, const void *data, size_t n, size_t *sent);
  * for so long. */
 int64_t gnp_sim_recv(gnp_sim_peer *p, void *out, size_t cap, uint64_t timeout_ns);
 void gnp_sim_half_close(gnp_sim_peer *p);
+/* Sends n bytes of any kind as fast as they go, until that takes longer than timeout_ns: how many went. */
+uint64_t gnp_sim_flood(gnp_sim_peer *p, uint64_t n, uint64_t timeout_ns);
+/* Of what p has sent and is still on its way, `arrives` bytes arrive at once; then the connection is cut. */
+void gnp_sim_cut(gnp_sim_peer *p, size_t arrives);
+/* on: nothing gets through between p and the other end, either way, until off; no byte is lost. */
+void gnp_sim_stall(gnp_sim_peer *p, int on);
+/* The same for all connections between hosts; datagrams are lost and nobody can connect. */
+void gnp_sim_partition(int on);
+/* The host of p is gone without a word: after 1 to 20 s the other end hears of a time-out. */
+void gnp_sim_vanish(gnp_sim_peer *p);
 /* The connection is cut, also for threads that are inside a call on p; part of what it sent last may never
  * arrive.  It still has to be closed. */
 void gnp_sim_reset(gnp_sim_peer *p);

@@ -88,6 +88,8 @@ int gnp_sock_set(gnp_sock *s, int opt, int64_t value)
         r = GNP_ENOTSUP;
     else if (value < o->least || value > o->most)
         r = GNP_EINVAL;
+    else
+        r = SIM_MISFORTUNE(sim.knobs.sock_error, GNP_EACCES, GNP_EIO);
     if (r == GNP_OK) {
         f->opts[opt] = value;
         f->opts_set |= UINT32_C(1) << opt;
@@ -292,9 +294,14 @@ void gnp_sim_end_paths(void)
 /* The reasons why a socket cannot be had today. */
 static int no_socket(void)
 {
-    static const int codes[] = { GNP_EMFILE, GNP_ENFILE, GNP_ENOBUFS, GNP_ENOMEM };
+    return SIM_MISFORTUNE(sim.knobs.sock_error, GNP_EMFILE, GNP_ENFILE, GNP_ENOBUFS, GNP_ENOMEM, GNP_EACCES,
+                          GNP_EIO);
+}
 
-    return gnp_sim_fault(sim.knobs.sock_error) ? codes[gnp_sim_below(4)] : GNP_OK;
+/* ... why it cannot be bound... */
+static int no_name(void)
+{
+    return SIM_MISFORTUNE(sim.knobs.sock_error, GNP_EADDRINUSE, GNP_EADDRNOTAVAIL, GNP_EACCES, GNP_ENOMEM);
 }
 
 static int known(int family)
@@ -433,7 +440,9 @@ int gnp_listen(gnp_sock *out, const gnp_addr *a, const gnp_sock_opts *o, gnp_bou
         return give_up(out, r);
     f = gnp_sim_get(out->os);
     f->backlog = o != NULL && o->backlog > 0 ? (unsigned)o->backlog : BACKLOG_MAX;
-    r = bind_listener(f, a, o, bound);
+    r = no_name();
+    if (r == GNP_OK)
+        r = bind_listener(f, a, o, bound);
     gnp_sim_mark("listen", out->os, f->local.port, r);
     return r == GNP_OK ? GNP_OK : give_up(out, r);
 }
@@ -447,7 +456,9 @@ int gnp_dgram_open(gnp_sock *out, const gnp_addr *a, const gnp_sock_opts *o)
     if (r != GNP_OK)
         return give_up(out, r);
     gnp_sim_get(out->os)->reuseaddr = o != NULL && o->reuseaddr;
-    r = gnp_sim_bind(gnp_sim_get(out->os), a, o != NULL ? o->reuseport : GNP_EXCLUSIVE);
+    r = no_name();
+    if (r == GNP_OK)
+        r = gnp_sim_bind(gnp_sim_get(out->os), a, o != NULL ? o->reuseport : GNP_EXCLUSIVE);
     gnp_sim_mark("dgram_open", out->os, gnp_sim_get(out->os)->local.port, r);
     return r == GNP_OK ? GNP_OK : give_up(out, r);
 }
@@ -465,6 +476,8 @@ void gnp_sock_close(gnp_sock *s, int reset)
 int gnp_sock_local(const gnp_sock *s, gnp_addr *out)
 {
     gnp_sim_call();
+    if (gnp_sim_fault(sim.knobs.sock_error))
+        return gnp_sim_error(GNP_EIO);
     *out = gnp_sim_get(s->os)->local;
     return GNP_OK;
 }
@@ -506,7 +519,9 @@ int gnp_descriptor_dup(intptr_t os, intptr_t *out)
     *out = -1;
     if (f == NULL)
         return gnp_sim_error(GNP_EINVAL);
-    r = gnp_sim_fault(sim.knobs.sock_error) ? GNP_EMFILE : gnp_sim_open(f, out);
+    r = SIM_MISFORTUNE(sim.knobs.sock_error, GNP_EMFILE, GNP_EIO);
+    if (r == GNP_OK)
+        r = gnp_sim_open(f, out);
     if (r == GNP_OK)
         f->refs++;
     gnp_sim_mark("dup", os, 0, r);
@@ -558,8 +573,9 @@ int gnp_file_open(intptr_t *out, const char *name)
         return gnp_sim_error(GNP_ENOENT);
     if (!p->is_file)
         return gnp_sim_error(GNP_EIO); /* open(2) of a socket: ENXIO */
-    if (gnp_sim_fault(sim.knobs.sock_error))
-        return gnp_sim_error(GNP_ENFILE);
+    r = SIM_MISFORTUNE(sim.knobs.sock_error, GNP_ENFILE, GNP_EMFILE, GNP_EACCES, GNP_EIO);
+    if (r != GNP_OK)
+        return gnp_sim_error(r);
     f = gnp_sim_file_new(SIM_DATA, 0, 1);
     f->data = p->data;
     f->size = p->n;
@@ -620,6 +636,8 @@ int gnp_sock_join(const gnp_sock *s, const gnp_addr *group, unsigned interface_i
     if (group_at(f, group) < f->group_count)
         return gnp_sim_error(GNP_EADDRINUSE);
     if (f->group_count == sizeof(f->groups) / sizeof(f->groups[0]))
+        return gnp_sim_error(GNP_ENOBUFS);
+    if (gnp_sim_fault(sim.knobs.sock_error))
         return gnp_sim_error(GNP_ENOBUFS);
     f->groups[f->group_count++] = *group;
     return GNP_OK;

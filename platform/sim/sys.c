@@ -59,7 +59,9 @@ int gnp_append_open(const char *path, intptr_t *out)
     (void)path;
     gnp_sim_call();
     f = gnp_sim_file_new(SIM_OTHER, 0, 1);
-    r = gnp_sim_open(f, out);
+    r = SIM_MISFORTUNE(sim.knobs.sock_error, GNP_EACCES, GNP_ENOENT, GNP_EMFILE, GNP_EIO);
+    if (r == GNP_OK)
+        r = gnp_sim_open(f, out);
     if (r != GNP_OK)
         gnp_sim_file_unref(f, 0);
     return gnp_sim_error(r);

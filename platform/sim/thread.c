@@ -460,7 +460,7 @@ void gnp_mutex_lock(gnp_mutex *m)
 
 int gnp_mutex_try(gnp_mutex *m)
 {
-    gnp_sim_call();
+    gnp_sim_meet();
     must_be(m->opaque, MUTEX, "gnp_mutex_try");
     if (m->opaque[1] != 0)
         return GNP_AGAIN;
@@ -538,6 +538,7 @@ void gnp_cond_wait(gnp_cond *c, gnp_mutex *m)
 /* --------------------------------------------------------------------- time */
 
 #define WALL_START_NS UINT64_C(1700000000000000000)
+#define WALL_JUMP_NS UINT64_C(3600000000000)
 
 uint64_t gnp_now(void)
 {
@@ -548,7 +549,9 @@ uint64_t gnp_now(void)
 uint64_t gnp_wall(void)
 {
     gnp_sim_call();
-    return WALL_START_NS + sim.now;
+    if (gnp_sim_chance(sim.knobs.wall_jump))
+        sim.wall_ns += gnp_sim_below(2 * WALL_JUMP_NS) - WALL_JUMP_NS;
+    return WALL_START_NS + sim.now + sim.wall_ns;
 }
 
 /* All of the world's time is spent by somebody, but who knows by whom. */

@@ -50,6 +50,11 @@ int gnp_sim_fault(unsigned of_1024)
     return 1;
 }
 
+int gnp_sim_misfortune(unsigned of_1024, const int *codes, size_t n)
+{
+    return gnp_sim_fault(of_1024) ? codes[gnp_sim_below(n)] : GNP_OK;
+}
+
 uint64_t gnp_sim_faults(void)
 {
     return sim.faults;
@@ -68,7 +73,9 @@ void gnp_sim_heal(void)
     k->alloc_error = k->thread_error = k->sock_error = 0;
     k->alloc_fail_at = 0;
     k->descriptors = 0;
-    k->dgram_lost = k->dgram_twice = 0;
+    k->dgram_lost = k->dgram_twice = k->dgram_cut = 0;
+    k->lost_peer = k->wait_error = 0;
+    sim.partitioned = 0;
 }
 
 /* --------------------------------------------------------------------- hash */

@@ -29,6 +29,8 @@ typedef struct sim_world {
     sim_thread *threads; /* all that are not joined, in order of their start */
     unsigned threads_made;
     int live, trace, quiet;
+    int partitioned; /* nothing gets through, but between Unix sockets */
+    uint64_t wall_ns; /* added to the wall clock, modulo 2^64 */
     int scheduled; /* who runs is chosen by schedule.c, not by chance */
     uint64_t allocs, blocks, bytes;
     unsigned descriptors;
@@ -46,6 +48,11 @@ uint64_t gnp_sim_rand(void);
 int gnp_sim_chance(unsigned of_1024);
 /* A fault of a kind that may cost something; counts it. */
 int gnp_sim_fault(unsigned of_1024);
+/* One of the codes when it happens, GNP_OK otherwise. */
+int gnp_sim_misfortune(unsigned of_1024, const int *codes, size_t n);
+#define SIM_MISFORTUNE(chance, ...) \
+    gnp_sim_misfortune(chance, (const int[]){ __VA_ARGS__ }, \
+                       sizeof((const int[]){ __VA_ARGS__ }) / sizeof(int))
 /* Adds a call to hash and trace. */
 void gnp_sim_mark(const char *call, int64_t a, int64_t b, int64_t result);
 #define SIM_NOTE INT64_MIN /* as the result: it is the test's */
@@ -78,6 +85,12 @@ void gnp_sim_begin_threads(void);
 void gnp_sim_end_threads(void); /* fails the world when one is left */
 unsigned gnp_sim_self(void);    /* number of this thread, from 1; 0: not of the world */
 const char *gnp_sim_thread_name(unsigned id); /* "": none that is left */
+
+/* ------------------------------------------------------------------- late.c */
+
+typedef struct sim_late sim_late;
+void gnp_sim_late_close(sim_late **list, gnp_poller *p, gnp_sock *s);
+int gnp_sim_late_events(sim_late **list, gnp_event *events, int cap);
 
 /* --------------------------------------------------------------- schedule.c */
 
@@ -160,6 +173,9 @@ sim_file *gnp_sim_stream_rider(sim_file *f);
 void gnp_sim_stream_end(sim_file *f);            /* FIN */
 void gnp_sim_stream_close(sim_file *f, int reset);
 void gnp_sim_stream_break(sim_file *f, int code); /* both ends will see that it is gone */
+void gnp_sim_stream_cut(sim_file *f, size_t arrives);
+void gnp_sim_stream_stall(sim_file *f, int on);
+void gnp_sim_stream_vanish(sim_file *f);
 int gnp_sim_stream_connected(const sim_file *f);
 size_t gnp_sim_stream_unread(const sim_file *f);
 void gnp_sim_listener_close(sim_file *f);
@@ -172,6 +188,7 @@ typedef struct sim_packet {
     sim_event ev;
     gnp_addr from, to;
     size_t len, segment; /* > 0: a train of datagrams of this size */
+    int cut;             /* the rest is lost */
     unsigned char data[];
 } sim_packet;
 int gnp_sim_dgram_send(sim_file *f, const gnp_addr *to, const void *data, size_t n, size_t segment);

@@ -2,8 +2,10 @@
 # The core on the simulated system.
 check_PROGRAMS += %D%/sim
 %C%_sim_SOURCES = \
+	%D%/binds.c \
 	%D%/broadcast.c \
 	%D%/common.c \
+	%D%/cuts.c \
 	%D%/dial.c \
 	%D%/echo.c \
 	%D%/engines.c \

@@ -29,7 +29,9 @@
 #include <string.h>
 
 static const scenario *const scenarios[] = {
+    &scenario_binds,
     &scenario_broadcast,
+    &scenario_cuts,
     &scenario_dial,
     &scenario_echo,
     &scenario_engines,
