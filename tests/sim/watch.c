@@ -29,7 +29,7 @@ typedef struct post {
     spell spells[LOOPS + 1]; /* the acceptor's is the last */
     uint64_t told, asked, done, opened, closed;
     uint64_t raised, seen, runs;  /* of USR1: raises, those that a call has seen, calls */
-    int by_signal, claims_term, stopped, shut, over;
+    int by_signal, claims_term, termed, stopped, shut;
 } post;
 
 static int calm(void)
@@ -171,7 +171,7 @@ static void on_term(gn_engine *e, gn_signal s, void *arg)
 
     must(e == p->engine && s == GN_SIGNAL_TERM && p->claims_term, "a signal that nobody asked for");
     gnp_sim_note("on_term", 0, 0);
-    p->seen = p->raised;
+    must(++p->termed == 1, "one signal, two calls");
 }
 
 static void raiser_run(void *arg)
@@ -242,8 +242,12 @@ static void end(post *p)
 {
     if (p->claims_term) {
         p->raised++;
-        must(gnp_sim_signal(GN_SIGNAL_TERM) != 0, "a signal that was asked for ends the process");
-        check_signals(p);
+        must(gnp_sim_signal(GN_SIGNAL_USR1) != 0 && gnp_sim_signal(GN_SIGNAL_TERM) != 0,
+             "a signal that was asked for ends the process");
+        check_signals(p); /* two at a time */
+        for (uint64_t until = gn_now() + 60 * SECOND; !p->termed && gn_now() < until;)
+            gnp_sim_sleep(MS);
+        must(p->termed, "a signal is not followed by its call");
         must(!p->shut, "a signal that was asked for stops the engine");
     }
     if (p->by_signal) {
