@@ -144,7 +144,8 @@ static void pauser_run(void *arg)
 {
     house *h = arg;
 
-    while (!h->over) {
+    /* Not for ever: who comes to a full queue tries again a few times only. */
+    for (unsigned n = 0; n < 30 && !h->over; n++) {
         unsigned i = (unsigned)gnp_sim_below(h->count);
         place *p = &h->places[i];
         int rc = gn_engine_pause_accept(h->engine, i);
