@@ -221,7 +221,8 @@ static void conn_end(gn_conn *c, int reason)
     unsigned listener = c->listener;
     gn_action action = conn_finish(c, reason);
     if (!linger_start(c)) {
-        sock_close(c, (c->flags & GNI_F_RESET) != 0);
+        /* What failed may have lost bytes: its end must not look like the end of a whole stream. */
+        sock_close(c, (c->flags & (GNI_F_RESET | GNI_F_FAILED)) != 0);
     }
     end_settle(l, listener, action);
 }

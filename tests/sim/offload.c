@@ -265,7 +265,8 @@ static void listen_to(asker *a)
             return;
     }
     must(k != GNP_SIM_TIMEOUT, "answer %u of %u does not come", replies, a->requests);
-    must(k != GNP_SIM_EOF || have == 0 || gnp_sim_faults() > 0, "half an answer");
+    /* A connection that breaks ends with a reset, which Unix sockets do not have. */
+    must(k != GNP_SIM_EOF || have == 0 || (a->addr[0] == 'u' && gnp_sim_faults() > 0), "half an answer");
     gnp_sim_note("answers", (int64_t)replies, (int64_t)k);
 }
 
