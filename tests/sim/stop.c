@@ -38,7 +38,7 @@ typedef struct server {
     unsigned opened, closed;
     uint64_t asked, done;
     uint64_t stop_by, stopped_at; /* earliest deadline so far; the first stop */
-    uint64_t joined_at;
+    uint64_t began, joined_at;
     uint64_t drain;               /* of the options */
     int booted, shut, joined, over, stalls;
     size_t budget;                /* bytes that a session may write */
@@ -217,8 +217,10 @@ static void on_shutdown(gn_engine *e, void *user)
 
 static gn_action on_tick(gn_engine *e, uint64_t *next_ns, void *user)
 {
+    const server *s = user;
+
     (void)e;
-    *next_ns = 10 * MS;
+    *next_ns = gn_now() < s->began + SECOND ? 10 * MS : 20 * SECOND;
     return maybe_stop(user, 40, GN_NONE);
 }
 
@@ -336,6 +338,13 @@ static int64_t read_all(talk *t)
     return n;
 }
 
+/* It may be a second or a quarter of an hour. */
+static void wait_for_join(const server *s)
+{
+    for (uint64_t step = MS; !s->joined; step += step / 4)
+        gnp_sim_sleep(step);
+}
+
 static void talk_on(talk *t)
 {
     for (unsigned i = (unsigned)gnp_sim_below(6); i > 0; i--) {
@@ -350,12 +359,10 @@ static void talk_on(talk *t)
     case READS: (void)read_all(t); break;
     case KEEPS:
         (void)read_all(t);
-        while (!t->server->joined)
-            gnp_sim_sleep(50 * MS);
+        wait_for_join(t->server);
         break;
     case STALLS:
-        while (!t->server->joined)
-            gnp_sim_sleep(50 * MS);
+        wait_for_join(t->server);
         break;
     case RESETS:
         gnp_sim_sleep(gnp_sim_below(60) * MS);
@@ -386,7 +393,7 @@ static void host_run(void *arg)
     gnp_sim_server *l = gnp_sim_listen(HOST, 20);
 
     while (!t->server->over) {
-        if ((t->peer = gnp_sim_accept(l, 50 * MS)) == NULL)
+        if ((t->peer = gnp_sim_accept(l, t->server->joined ? 50 * MS : 5 * SECOND)) == NULL)
             continue;
         t->id = -1;
         t->got = 0;
@@ -539,6 +546,7 @@ static void run(void *arg)
     draw_options(&o);
     o.drain_ns = s->drain = draw_drain();
     s->stop_by = UINT64_MAX;
+    s->began = gn_now();
     s->budget = gnp_sim_knobs_now()->pipe_bytes < 1000 ? 300 * gnp_sim_knobs_now()->pipe_bytes : 20000;
     int rc = gn_pool_create(&s->pool, NULL);
     must(rc == GN_OK || gnp_sim_faults() > 0, "pool: %s", gn_strerror(rc));
