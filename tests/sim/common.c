@@ -62,6 +62,11 @@ void stream_fill(uint32_t key, uint64_t from, unsigned char *out, size_t n)
         out[i] = stream_byte(key, from + i);
 }
 
+uint64_t tardiness(void)
+{
+    return gnp_sim_knobs_now()->slow_call > 0 ? 60 * SECOND : 20 * MS;
+}
+
 gn_engine *serve(const gn_handler *h, void *user, const gn_options *o, const char *addr)
 {
     gn_engine *e = NULL;

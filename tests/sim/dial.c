@@ -17,6 +17,7 @@
 typedef struct storm {
     gn_engine *engine;
     uint64_t opened, closed, asked, done, won;
+    unsigned listening;
     int stopping, over;
 } storm;
 
@@ -24,6 +25,8 @@ typedef struct storm {
 typedef struct dialed {
     storm *storm;
     int opened, closed, done, status;
+    int served; /* somebody listens at one of its addresses */
+    uint64_t deadline;
     gn_handle handle;
 } dialed;
 
@@ -71,6 +74,10 @@ static void on_dialed(gn_handle h, int status, void *arg)
          (unsigned long long)h);
     must(status != GN_OK || (d->opened && d->handle == h), "a dial ended well without on_open");
     must(status == GN_OK || !d->opened, "a dial failed with %s, but on_open was called", gn_strerror(status));
+    must(gn_now() <= d->deadline + tardiness(), "a dial takes %llu ns more than it may",
+         (unsigned long long)(gn_now() - d->deadline));
+    must(status != GN_ECONNREFUSED || !d->served || gnp_sim_faults() > 0,
+         "a dial is refused, but one of the addresses is served");
     d->done = 1;
     d->status = status;
     d->storm->done++;
@@ -78,16 +85,21 @@ static void on_dialed(gn_handle h, int status, void *arg)
     maybe_free(d);
 }
 
-static const char *where_to(char *out, size_t cap)
+static const char *where_to(dialed *d, char *out, size_t cap)
 {
     unsigned port = FIRST_PORT + (unsigned)gnp_sim_below(SERVERS + 1); /* the last is nobody's */
     static const char *const hosts[] = { "127.0.0.1", "[::1]", "localhost", "two.test", "four.test",
                                          "six.test", "slow.test", "nobody.test" };
 
-    if (one_in(8))
+    unsigned i = (unsigned)gnp_sim_below(8);
+
+    if (one_in(8)) {
         (void)snprintf(out, cap, "unix:///tmp/%s", one_in(2) ? "peer" : "nobody");
-    else
-        (void)snprintf(out, cap, "tcp://%s:%u", hosts[gnp_sim_below(8)], port);
+        return out;
+    }
+    (void)snprintf(out, cap, "tcp://%s:%u", hosts[i], port);
+    /* Both families, and all servers are there. */
+    d->served = (i == 2 || i == 3) && port < FIRST_PORT + SERVERS && d->storm->listening > SERVERS;
     return out;
 }
 
@@ -108,8 +120,10 @@ static void dialer(void *arg)
         o.timeout_ns = one_in(3) ? 20 * MS : 5 * SECOND;
         o.attempt_delay_ns = one_in(2) ? 10 * MS : 250 * MS;
         s->asked++;
+        (void)where_to(d, addr, sizeof addr);
+        d->deadline = gn_now() + o.timeout_ns;
         int rc = gn_dial(gn_engine_loop(s->engine, (unsigned)gnp_sim_below(gn_engine_loop_count(s->engine))),
-                         where_to(addr, sizeof addr), &o, on_dialed, d, &op);
+                         addr, &o, on_dialed, d, &op);
         gnp_sim_note("dial", rc, 0);
         if (rc != GN_OK) {
             must(gnp_sim_faults() > 0 || rc == GN_ECLOSED || rc == GN_EADDR, "dial %s: %s", addr,
@@ -136,6 +150,7 @@ static void host_run(void *arg)
 {
     host *h = arg;
     gnp_sim_server *l = gnp_sim_listen(h->addr, h->backlog);
+    h->storm->listening++;
     char got[64];
 
     while (!h->storm->over) {

@@ -19,6 +19,7 @@ typedef struct stage {
     gn_handle conns[CONNS * 2]; /* 0: not open yet */
     unsigned opened, closed;
     uint64_t taken, done, refused;
+    size_t post_max;
     int stopping;
 } stage;
 
@@ -132,7 +133,8 @@ static void poster_run(void *arg)
         int rc = one_operation(p, a);
         gnp_sim_note("asked", rc, i);
         if (rc != GN_OK) {
-            must(gnp_sim_faults() > 0 || rc == GN_ECLOSED, "asking: %s", gn_strerror(rc));
+            must(gnp_sim_faults() > 0 || rc == GN_ECLOSED || (rc == GN_ELIMIT && s->post_max != 0),
+                 "asking: %s", gn_strerror(rc));
             s->taken--;
             s->refused++;
             free(a);
@@ -171,6 +173,74 @@ static void listen_run(void *arg)
     gnp_sim_close(p, 0);
 }
 
+/* -------------------------------------------------------------- a quiet engine */
+
+static void on_quiet(gn_handle h, int status, void *arg)
+{
+    (void)h;
+    (void)status;
+    *(int *)arg = 1;
+}
+
+/* A loop that sleeps hears of a task at once, and has room for it. */
+static void ask_when_quiet(stage *s)
+{
+    gn_stats stats = { .size = sizeof stats };
+
+    gnp_sim_sleep(SECOND);
+    must(gn_engine_stats(s->engine, &stats) == GN_OK, "no statistics");
+    must(stats.bytes_posted == 0, "%llu bytes wait in loops that have nothing to do",
+         (unsigned long long)stats.bytes_posted);
+    for (unsigned i = 0; i < gn_engine_loop_count(s->engine); i++) {
+        int done = 0;
+        int rc = gn_execute(gn_engine_loop(s->engine, i), on_quiet, &done);
+        must(rc == GN_OK || gnp_sim_faults() > 0, "a quiet loop refuses a task: %s", gn_strerror(rc));
+        gnp_sim_sleep(10 * SECOND + tardiness());
+        must(rc != GN_OK || done, "a quiet loop does not hear of a task");
+    }
+}
+
+/* -------------------------------------------------------------------- fairness */
+
+#define CHAIN_MAX 20000u /* several turns of the first queue */
+
+typedef struct chain {
+    stage *stage;
+    unsigned steps, ends;
+    int low_ran;
+} chain;
+
+/* Asks for itself again and again, until the second queue had a turn. */
+static void on_chain(gn_handle h, int status, void *arg)
+{
+    chain *c = arg;
+
+    must(c->steps++ < CHAIN_MAX, "the second queue of a loop has no turn");
+    if (status != GN_OK || c->low_ran || gn_execute(h, on_chain, c) != GN_OK)
+        c->ends++;
+}
+
+static void on_low(gn_handle h, int status, void *arg)
+{
+    (void)h;
+    (void)status;
+    ((chain *)arg)->low_ran = 1;
+}
+
+static void starve(stage *s)
+{
+    chain c = { .stage = s };
+    gn_handle loop = gn_engine_loop(s->engine, 0);
+    unsigned begun = gn_execute(loop, on_chain, &c) == GN_OK;
+
+    if (gn_execute_low(loop, on_low, &c) != GN_OK)
+        c.low_ran = 1;
+    for (unsigned i = 0; c.ends < begun || !c.low_ran; i++) {
+        must(i < 1000, "tasks do not run");
+        gnp_sim_sleep(SECOND);
+    }
+}
+
 static void run(void *arg)
 {
     static const gn_handler handler = { .on_open = on_open, .on_close = on_close };
@@ -182,6 +252,7 @@ static void run(void *arg)
 
     (void)arg;
     draw_options(&o);
+    s.post_max = o.post_max = one_in(3) ? 1000 : 0;
     s.engine = serve(&handler, &s, &o, draw_stream_address());
     if (s.engine == NULL)
         return;
@@ -197,6 +268,10 @@ static void run(void *arg)
         (void)gn_engine_stop(s.engine, gnp_sim_below(2) * SECOND);
     }
     crew_join(&threads); /* they use the engine, so it must stand; it may have stopped */
+    if (!s.stopping && one_in(4))
+        starve(&s);
+    if (!s.stopping && one_in(2))
+        ask_when_quiet(&s);
     s.stopping = 1;
     (void)gn_engine_stop(s.engine, SECOND);
     crew_join(&listeners);

@@ -70,6 +70,9 @@ gn_engine *serve(const gn_handler *h, void *user, const gn_options *o, const cha
 /* Stops, joins, destroys.  The reason of join must be GN_OK unless faults were injected. */
 void finish(gn_engine *e, uint64_t drain_ns);
 
+/* How much later than it should a loop may do something: calls that are slow add up. */
+uint64_t tardiness(void);
+
 /* Threads of user code. */
 typedef struct crew {
     gnp_sim_thread *threads[64];
