@@ -10,7 +10,7 @@
 #include <string.h>
 
 #define PEERS 4
-#define BYTES 150 /* the server keeps so much; and by the byte it takes less than the 60 s of a close */
+#define BYTES 100 /* the server keeps so much; and by the byte it takes less than the 60 s of a close */
 #define PATIENCE (600 * SECOND)
 
 enum { STALLED, CUT, GONE, FLOODS, PARTED, FATES };
