@@ -384,8 +384,8 @@ static int settle_drained(gn_conn *c)
     if ((c->flags & (GNI_F_SHUT | GNI_F_SHUT_DONE)) == GNI_F_SHUT) {
         c->flags |= GNI_F_SHUT_DONE;
         int rc = gnp_shutdown(c->loop->poller, &c->sock);
-        if (rc != GNP_OK) {
-            gni_conn_fail(c, rc, gnp_os_error());
+        if (rc != GNP_OK) { /* the first to hear of a reset is told that there is no connection */
+            gni_conn_fail(c, rc == GNP_ENOTCONN ? GN_ECONNRESET : rc, gnp_os_error());
             conn_end(c, c->reason);
             return 1;
         }

@@ -390,6 +390,38 @@ START_TEST(closing_the_other_end_as_well_loses_nothing)
 }
 END_TEST
 
+/* ---------------------------------------------------------------- resets */
+
+static gnp_atomic32 was_reset;
+
+static gn_action shut_after_reset(gn_conn *c, void *user)
+{
+    gn_action action = nt_on_open(c, user);
+    NT_UNTIL(gnp_load32(&was_reset) != 0);
+    NT_EXPECT_INT(gn_conn_shutdown_write(c), GN_OK);
+    return action;
+}
+
+/* The end of our stream is the first that meets a reset; the system only says that nothing is connected. */
+START_TEST(half_close_after_a_reset_tells_of_the_reset)
+{
+    static const gn_handler h = { .on_open = shut_after_reset, .on_close = nt_on_close };
+    gn_options o = nt_options(1);
+    gn_engine *e = nt_start(&h, NULL, &o, "tcp://127.0.0.1:0", (char *)NULL);
+    tc_net *net = tc_net_open();
+    tc *c = tc_connect(net, nt_url(e, 0));
+    gnp_store32(&was_reset, 0);
+    nt_await(NT_OPEN, 1);
+    tc_reset(c);
+    gnp_sleep_until(gnp_now() + 20 * NT_MS); /* loopback: it has come */
+    gnp_store32(&was_reset, 1);
+    nt_await(NT_CLOSE, 1);
+    ck_assert_int_eq(nt_nth(NT_CLOSE, 0).status, GN_ECONNRESET);
+    nt_stop(e, NT_SECOND);
+    tc_net_close(net);
+}
+END_TEST
+
 /* ---------------------------------------------------------------- datagrams */
 
 static nt_alloc heap;
@@ -489,5 +521,7 @@ int main(void)
     tcase_add_test(t, closing_the_other_end_as_well_loses_nothing);
     tcase_add_test(t, end_that_a_pipe_saw_is_told_after_it);
     tcase_add_test(t, pipe_into_a_closing_connection_loses_nothing);
+    t = nt_case(s, "resets", 60);
+    tcase_add_test(t, half_close_after_a_reset_tells_of_the_reset);
     return nt_main(s);
 }
