@@ -48,9 +48,7 @@ static int legal(int status)
 {
     return status == GN_OK || status == GN_ECLOSED || status == GN_ESHUTDOWN || status == GN_ECANCELED ||
            status == GN_ETIMEDOUT || status == GN_EBUSY || status == GN_ECONNREFUSED || status == GN_EPIPE ||
-           status == GN_EOF || status == GN_ECONNRESET || status == GN_EADDR ||
-           status == GN_ENOTCONN || /* what a shutdown says of a connection that was reset */
-           gnp_sim_faults() > 0;
+           status == GN_EOF || status == GN_ECONNRESET || status == GN_EADDR || gnp_sim_faults() > 0;
 }
 
 /* Before the call: what it asks may end at once. */
