@@ -19,6 +19,7 @@ check_PROGRAMS += %D%/sim
 	%D%/planted.c \
 	%D%/pool.c \
 	%D%/post.c \
+	%D%/proxy.c \
 	%D%/runner.h \
 	%D%/scenario.h \
 	%D%/schedules.c \

@@ -43,6 +43,7 @@ static const scenario *const scenarios[] = {
     &scenario_pipeline,
     &scenario_pool,
     &scenario_post,
+    &scenario_proxy,
     &scenario_stop,
     &scenario_timers,
     &scenario_watch,
