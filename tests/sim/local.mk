@@ -6,6 +6,7 @@ check_PROGRAMS += %D%/sim
 	%D%/broadcast.c \
 	%D%/common.c \
 	%D%/cuts.c \
+	%D%/datagrams.c \
 	%D%/dial.c \
 	%D%/echo.c \
 	%D%/engines.c \

@@ -17,6 +17,7 @@ typedef struct scenario {
     void (*run)(void *arg); /* draws what it does from the world's seed */
 } scenario;
 
+extern const scenario scenario_datagrams;
 extern const scenario scenario_proxy;
 extern const scenario scenario_watch;
 extern const scenario scenario_famine;

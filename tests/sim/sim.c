@@ -32,6 +32,7 @@ static const scenario *const scenarios[] = {
     &scenario_binds,
     &scenario_broadcast,
     &scenario_cuts,
+    &scenario_datagrams,
     &scenario_dial,
     &scenario_echo,
     &scenario_engines,
