@@ -12,6 +12,7 @@ check_PROGRAMS += %D%/sim
 	%D%/engines.c \
 	%D%/famine.c \
 	%D%/explore.c \
+	%D%/flow.c \
 	%D%/framing.c \
 	%D%/listeners.c \
 	%D%/migration.c \

@@ -17,26 +17,27 @@ typedef struct scenario {
     void (*run)(void *arg); /* draws what it does from the world's seed */
 } scenario;
 
-extern const scenario scenario_datagrams;
-extern const scenario scenario_proxy;
-extern const scenario scenario_watch;
-extern const scenario scenario_famine;
-extern const scenario scenario_listeners;
-extern const scenario scenario_engines;
-extern const scenario scenario_stop;
-extern const scenario scenario_offload;
-extern const scenario scenario_timers;
 extern const scenario scenario_binds;
 extern const scenario scenario_broadcast;
 extern const scenario scenario_cuts;
+extern const scenario scenario_datagrams;
 extern const scenario scenario_dial;
 extern const scenario scenario_echo;
+extern const scenario scenario_engines;
+extern const scenario scenario_famine;
+extern const scenario scenario_flow;
 extern const scenario scenario_framing;
+extern const scenario scenario_listeners;
 extern const scenario scenario_migration;
+extern const scenario scenario_offload;
 extern const scenario scenario_pipeline;
 extern const scenario scenario_planted; /* for the tests of the runner */
 extern const scenario scenario_pool;
 extern const scenario scenario_post;
+extern const scenario scenario_proxy;
+extern const scenario scenario_stop;
+extern const scenario scenario_timers;
+extern const scenario scenario_watch;
 
 /* Small ones, for all schedules. */
 extern const scenario small_cancel, small_close, small_idle, small_migrate, small_posters, small_release,

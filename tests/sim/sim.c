@@ -37,6 +37,7 @@ static const scenario *const scenarios[] = {
     &scenario_echo,
     &scenario_engines,
     &scenario_famine,
+    &scenario_flow,
     &scenario_framing,
     &scenario_listeners,
     &scenario_migration,
