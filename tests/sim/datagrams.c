@@ -16,7 +16,7 @@
 #define TALKERS 3
 #define RESPONDERS 2
 #define CLIENTS 3
-#define TABLE 800
+#define TABLE 1500
 #define HEAD 8
 #define LEN_MAX 65507u /* over IPv4 */
 #define TRAIN_MAX 10
@@ -59,7 +59,7 @@ struct world {
     client clients[CLIENTS];
     unsigned clients_n;
     char addr[GN_ADDR_TEXT_MAX];
-    int v6, stopping, over;
+    int v6, burst, stopping, over;
     int blocked[8];    /* endpoints, by loop */
     uint64_t asked, done, opened, closed, heard, empties, empties_heard;
 };
@@ -128,15 +128,16 @@ static void check_sent(world *w, uint32_t number, int rc, int *blocked)
 }
 
 /* One by one or as a train, to an address (NULL: that of the connection, or of the datagram in hand). */
-static void send_some(world *w, gn_conn *c, const gn_addr *to, unsigned from, unsigned id, int *blocked)
+static void send_some(world *w, gn_conn *c, const gn_addr *to, unsigned from, unsigned id, int *blocked,
+                      int small)
 {
     unsigned char *buf = malloc(LEN_MAX);
     uint32_t numbers[TRAIN_MAX], count = 1;
-    size_t len = draw_len(), all = 0;
+    size_t len = small ? HEAD : draw_len(), all = 0;
     int rc = GN_OK;
 
     must(buf != NULL, "no memory");
-    if (one_in(4)) {
+    if (!small && one_in(4)) {
         count = 2 + (uint32_t)gnp_sim_below(TRAIN_MAX - 1);
         len = HEAD + (size_t)gnp_sim_below(1400);
     }
@@ -196,12 +197,15 @@ static gn_action on_endpoint(gn_conn *c, world *w)
     memcpy(&number, p, 4);
     remember(w, c, w->table[number].from);
     const party *t = &w->parties[w->table[number].from - TALKER];
+    /* More than the queue takes; once, or it might be more than wait at the talker's socket, too. */
+    int burst = !w->burst && one_in(10);
+    w->burst |= burst;
     if (one_in(2))
         (void)gn_conn_discard(c, n / 2); /* the rest is dropped */
     if (one_in(30))
         try_absurd(c);
-    for (unsigned k = (unsigned)gnp_sim_below(one_in(8) ? 12 : 3); k > 0; k--)
-        send_some(w, c, one_in(2) ? &t->addr : NULL, SERVER, t->id, blocked);
+    for (unsigned k = (unsigned)gnp_sim_below(burst ? 90 : 3); k > 0; k--)
+        send_some(w, c, one_in(2) ? &t->addr : NULL, SERVER, t->id, blocked, burst);
     return GN_NONE;
 }
 
@@ -220,7 +224,7 @@ static void client_sends(gn_handle h, int rc, void *arg)
     if (z->left > 0 && !z->blocked) {
         z->left--;
         z->written++;
-        send_some(w, c, NULL, z->id, z->target, &z->blocked);
+        send_some(w, c, NULL, z->id, z->target, &z->blocked, 0);
     }
     if (z->left == 0)
         return;

@@ -431,7 +431,9 @@ static void watch_run(void *arg)
 
 static void draw_session(session *z, world *w, unsigned id)
 {
-    size_t pipe = gnp_sim_knobs_now()->pipe_bytes, most = 150 * pipe < 10000 ? 150 * pipe : 10000;
+    size_t pipe = gnp_sim_knobs_now()->pipe_bytes;
+    size_t cap = budgeted(w) && pipe < 4096 ? 30000 : 10000; /* the former to fill the budgets */
+    size_t most = 150 * pipe < cap ? 150 * pipe : cap; /* each byte may be an event */
 
     z->world = w;
     z->id = id;
@@ -472,7 +474,7 @@ static void draw_world(world *w)
         w->o.read_buffer = 1024;
     w->n = 1 + (unsigned)gnp_sim_below(PEERS);
     /* Who holds nothing may still begin: each with a write, and a read, in the next power of two. */
-    w->slack = w->n * (size_t)(CHUNK_MAX + 1024 + 2048 + 1024);
+    w->slack = w->n * (size_t)4096;
     w->exact = gnp_sim_knobs_now()->slow_call == 0;
     for (unsigned i = 0; i < w->n; i++)
         draw_session(&w->sessions[i], w, i);

@@ -43,6 +43,7 @@ typedef struct session {
     int opened, closing, closed, gone, reason, eof, whole_heard;
     int paused;
     uint64_t read_at;        /* deadline; 0: none */
+    uint64_t closing_at;
     uint32_t asked[WRITERS]; /* chunks */
     uint8_t status[WRITERS][CHUNKS];
     uint8_t got[WRITERS][CHUNKS];
@@ -66,6 +67,13 @@ static unsigned char file_data[FILE_BYTES];
 static int excused(const session *z)
 {
     return z->closing || z->closed || z->gone || z->world->stopping || gnp_sim_faults() > 0;
+}
+
+static void close_begins(session *z)
+{
+    if (!z->closing)
+        z->closing_at = gn_now();
+    z->closing = 1;
 }
 
 static session *of(gn_conn *c)
@@ -478,11 +486,13 @@ static gn_action on_close(gn_conn *c, int reason, void *user)
     must(!z->closed, "on_close twice");
     must(excused(z), "%u is closed with %s for nothing", z->id, gn_strerror(reason));
     must(gn_loop_current() == z->loop || gnp_sim_faults() > 0 || w->stopping, "on_close on another loop");
-    must(z->read_at == 0 || gnp_sim_faults() > 0 || z->closing || /* who closes waits for no reads */
-             gn_now() < z->read_at + (gnp_sim_knobs_now()->slow_call > 0 ? 60 * SECOND : 100 * MS),
+    /* A close that waits for its queue has a time of its own instead. */
+    must(z->read_at == 0 || gnp_sim_faults() > 0 || w->stopping ||
+             (z->closing ? z->closing_at : gn_now()) <
+                 z->read_at + (gnp_sim_knobs_now()->slow_call > 0 ? 60 * SECOND : 100 * MS),
          "a deadline did not fire");
     if (z->partner != NULL)
-        z->partner->closing = 1;
+        close_begins(z->partner);
     z->whole_heard = z->heard + gn_conn_inbound(c) == z->total;
     z->closed = 1;
     z->reason = reason;
@@ -518,7 +528,7 @@ static void ask_close(session *z)
 {
     world *w = z->world;
 
-    z->closing = 1;
+    close_begins(z);
     w->asked++;
     int rc = gn_close(some_handle(z), on_gone, z);
     if (rc != GN_OK) {
