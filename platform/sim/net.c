@@ -833,7 +833,7 @@ static void deliver_piece(sim_file *f, const sim_packet *p, size_t at, size_t n)
         map(&copy->to);
     }
     copy->len = n;
-    if (n > 0 && gnp_sim_chance(sim.knobs.dgram_cut)) {
+    if (n > 0 && f->ours && gnp_sim_chance(sim.knobs.dgram_cut)) {
         copy->len = (size_t)gnp_sim_below(n);
         copy->cut = 1;
         sim.faults++;

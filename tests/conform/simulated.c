@@ -275,19 +275,27 @@ int patient_send_descriptor(gnp_poller *p, gnp_sock *s, intptr_t os, const void 
 
 /* ----------------------------------------------------------------- files */
 
+/* What files borrow, as long as descriptors may be open: the largest first; every one begins like it. */
+typedef struct contents {
+    struct contents *smaller;
+    size_t size;
+    unsigned char data[];
+} contents;
+
 intptr_t stream_file(size_t n)
 {
-    static unsigned char *data; /* the largest so far; every one begins like it */
-    static size_t size;
+    static contents *largest;
     intptr_t os;
 
-    if (data == NULL || n > size) {
-        data = malloc(n + 1);
-        ck_assert_ptr_nonnull(data);
-        size = n;
-        stream_fill(data, 0, n);
+    if (largest == NULL || n > largest->size) {
+        contents *k = malloc(sizeof *k + n + 1);
+        ck_assert_ptr_nonnull(k);
+        k->smaller = largest;
+        k->size = n;
+        stream_fill(k->data, 0, n);
+        largest = k;
     }
-    gnp_sim_file("data", data, n);
+    gnp_sim_file("data", largest->data, n);
     ck_assert_int_eq(gnp_file_open(&os, "data"), GNP_OK);
     ck_assert_int_eq(gnp_sim_unlink("data"), 1);
     return os;

@@ -59,7 +59,7 @@ struct world {
     client clients[CLIENTS];
     unsigned clients_n;
     char addr[GN_ADDR_TEXT_MAX];
-    int v6, burst, stopping, over;
+    int v6, stopping, over;
     int blocked[8];    /* endpoints, by loop */
     uint64_t asked, done, opened, closed, heard, empties, empties_heard;
 };
@@ -79,6 +79,22 @@ static uint32_t register_one(world *w, unsigned from, unsigned to, unsigned char
     memcpy(out + 4, &n, 4);
     stream_fill(number, 0, out + HEAD, len - HEAD);
     return number;
+}
+
+/* Of one that was cut, what there is must be right.  0: it cannot even be told which it was. */
+static int beginning(const world *w, unsigned at, const unsigned char *p, size_t n)
+{
+    uint32_t number;
+
+    must(gnp_sim_knobs_now()->dgram_cut > 0, "a datagram is cut");
+    if (n < HEAD)
+        return 0;
+    memcpy(&number, p, 4);
+    must(number < w->n && n < w->table[number].len && w->table[number].to == at,
+         "%u gets %zu bytes of datagram %u", at, n, number);
+    for (size_t i = HEAD; i < n; i++)
+        must(p[i] == stream_byte(number, i - HEAD), "byte %zu of datagram %u is another one", i, number);
+    return 1;
 }
 
 static void not_sent(world *w, uint32_t number)
@@ -188,18 +204,19 @@ static gn_action on_endpoint(gn_conn *c, world *w)
     const unsigned char *p = gn_conn_peek(c, &n);
 
     w->heard++;
-    must(gn_conn_dgram_info(c, &info) == GN_OK && !info.truncated, "a datagram is cut");
+    must(gn_conn_dgram_info(c, &info) == GN_OK, "a datagram without information");
+    if (info.truncated && !beginning(w, SERVER, p, n))
+        return GN_NONE;
     if (n == 0) {
         w->empties_heard++;
         return GN_NONE;
     }
-    arrived(w, SERVER, p, n);
+    if (!info.truncated)
+        arrived(w, SERVER, p, n);
     memcpy(&number, p, 4);
     remember(w, c, w->table[number].from);
     const party *t = &w->parties[w->table[number].from - TALKER];
-    /* More than the queue takes; once, or it might be more than wait at the talker's socket, too. */
-    int burst = !w->burst && one_in(10);
-    w->burst |= burst;
+    int burst = one_in(20); /* more than the queue takes */
     if (one_in(2))
         (void)gn_conn_discard(c, n / 2); /* the rest is dropped */
     if (one_in(30))
@@ -235,12 +252,17 @@ static void client_sends(gn_handle h, int rc, void *arg)
 
 static gn_action on_client(gn_conn *c, client *z)
 {
+    gn_dgram_info info;
     size_t n;
     const unsigned char *p = gn_conn_peek(c, &n);
 
     must(z->open && !z->closed && gn_conn_handle(c) == z->handle, "on_traffic of another connection");
     z->world->heard++;
-    arrived(z->world, z->id, p, n);
+    must(gn_conn_dgram_info(c, &info) == GN_OK, "a datagram without information");
+    if (info.truncated)
+        (void)beginning(z->world, z->id, p, n);
+    else
+        arrived(z->world, z->id, p, n);
     return GN_NONE;
 }
 

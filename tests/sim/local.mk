@@ -10,8 +10,8 @@ check_PROGRAMS += %D%/sim
 	%D%/dial.c \
 	%D%/echo.c \
 	%D%/engines.c \
-	%D%/famine.c \
 	%D%/explore.c \
+	%D%/famine.c \
 	%D%/flow.c \
 	%D%/framing.c \
 	%D%/listeners.c \
