@@ -20,6 +20,7 @@ static const knob knobs[] = {
     KNOB(dgram_lost),     KNOB(dgram_twice),     KNOB(pipe_bytes),    KNOB(latency_ns),
     KNOB(jitter_ns),      KNOB(reuseport_balances), KNOB(late_close), KNOB(wall_jump),
     KNOB(lost_peer),      KNOB(wait_error),      KNOB(dgram_cut),
+    KNOB(no_ipv6),        KNOB(no_trains),
 };
 
 #define KNOBS (sizeof(knobs) / sizeof(knobs[0]))
@@ -69,6 +70,12 @@ int gnp_sim_knob_set(gnp_sim_knobs *k, const char *name, uint64_t value)
     else
         memcpy((char *)k + at->offset, &v32, sizeof(v32));
     return 0;
+}
+
+void gnp_sim_turn(const char *name, uint64_t value)
+{
+    if (gnp_sim_knob_set(&sim.knobs, name, value) != 0)
+        gnp_sim_fail("there is no knob %s, or it cannot be %llu", name, (unsigned long long)value);
 }
 
 /* ------------------------------------------------------------------ drawing */

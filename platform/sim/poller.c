@@ -660,6 +660,10 @@ static int sim_send_descriptor(gnp_poller *base, gnp_sock *s, intptr_t os, const
 /* One that may be a train.  All of it or an error. */
 static int sendto_one(sim_file *f, const gnp_dgram_out *d)
 {
+    static const int whys[] = { GNP_OK, GNP_ENOTSUP, GNP_EIO, GNP_EINVAL, GNP_EMSGSIZE };
+
+    if (d->segment != 0 && d->segment < d->len && sim.knobs.no_trains != 0)
+        return whys[sim.knobs.no_trains % 5];
     if (d->peer == NULL && !f->connected)
         return GNP_EINVAL;
     return gnp_sim_dgram_send(f, d->peer != NULL ? d->peer : &f->peer, d->data, d->len, d->segment);

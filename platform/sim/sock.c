@@ -356,6 +356,8 @@ static int make(gnp_sock *s, int kind, int file_kind, int family, const gnp_sock
     s->os = -1;
     if (!known(family) || (family == GNP_FAMILY_UNIX && kind == GNP_DGRAM))
         return GNP_ENOTSUP;
+    if (r == GNP_OK && family == GNP_FAMILY_IPV6 && sim.knobs.no_ipv6 != 0)
+        r = sim.knobs.no_ipv6 == 1 ? GNP_ENOTSUP : GNP_EADDRNOTAVAIL;
     if (r != GNP_OK)
         return r;
     f = gnp_sim_file_new(file_kind, family, 1);
@@ -682,7 +684,7 @@ int gnp_inherited_take(gnp_inherited *out, int cap)
 
 int gnp_has_ipv6(void)
 {
-    return 1;
+    return sim.knobs.no_ipv6 != 1;
 }
 
 int gnp_reserve_take(gnp_reserve *r)

@@ -13,6 +13,7 @@ check_PROGRAMS += %D%/sim
 	%D%/explore.c \
 	%D%/famine.c \
 	%D%/flow.c \
+	%D%/edges.c \
 	%D%/framing.c \
 	%D%/listeners.c \
 	%D%/migration.c \

@@ -23,6 +23,7 @@ extern const scenario scenario_cuts;
 extern const scenario scenario_datagrams;
 extern const scenario scenario_dial;
 extern const scenario scenario_echo;
+extern const scenario scenario_edges;
 extern const scenario scenario_engines;
 extern const scenario scenario_famine;
 extern const scenario scenario_flow;

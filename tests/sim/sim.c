@@ -35,6 +35,7 @@ static const scenario *const scenarios[] = {
     &scenario_datagrams,
     &scenario_dial,
     &scenario_echo,
+    &scenario_edges,
     &scenario_engines,
     &scenario_famine,
     &scenario_flow,

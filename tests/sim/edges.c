@@ -1,0 +1,537 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Faults at a moment of the test's choice: memory that ends exactly here, a host without IPv6, a system that
+ * does not cut trains of datagrams, accepting that fails for seconds.  Each world takes one of them.
+ */
+#include "scenario.h"
+
+#include <string.h>
+
+#define LOOK (100 * UINT64_C(1000))
+#define PATIENCE (300 * SECOND)
+
+/* What a loop does for a test, which waits for it. */
+typedef struct errand {
+    void (*fn)(void *arg);
+    void *arg;
+    int over;
+} errand;
+
+static void errand_run(gn_handle h, int status, void *arg)
+{
+    errand *e = arg;
+
+    (void)h;
+    must(status == GN_OK, "an errand is called with %s", gn_strerror(status));
+    e->fn(e->arg);
+    e->over = 1;
+}
+
+static void await(const int *flag, const char *what)
+{
+    uint64_t until = gn_now() + PATIENCE;
+
+    while (!*flag) {
+        must(gn_now() < until, "%s does not happen", what);
+        gnp_sim_sleep(LOOK);
+    }
+}
+
+static void on_loop(gn_engine *e, void (*fn)(void *arg), void *arg)
+{
+    errand job = { fn, arg, 0 };
+    int rc = gn_execute(gn_engine_loop(e, 0), errand_run, &job);
+
+    must(rc == GN_OK, "execute: %s", gn_strerror(rc));
+    await(&job.over, "an errand");
+}
+
+static gn_action echo(gn_conn *c, void *user)
+{
+    size_t n;
+    const void *p = gn_conn_peek(c, &n);
+    int rc = gn_conn_write(c, p, n);
+
+    (void)user;
+    must(rc == GN_OK, "echo: %s", gn_strerror(rc));
+    gn_conn_discard(c, n);
+    return GN_NONE;
+}
+
+/* All of text comes back. */
+static void expect_echo(gnp_sim_peer *p, const char *text)
+{
+    size_t n = strlen(text), have = 0;
+    char back[64];
+
+    must(gnp_sim_send(p, text, n, NULL) == 0, "the peer cannot send");
+    while (have < n) {
+        int64_t got = gnp_sim_recv(p, back + have, sizeof back - have, PATIENCE);
+        must(got > 0, "instead of an echo: %lld", (long long)got);
+        have += (size_t)got;
+    }
+    must(have == n && memcmp(back, text, n) == 0, "the echo is another");
+}
+
+static gn_engine *serve_well(const gn_handler *h, void *user, const gn_options *o, const char *addr)
+{
+    gn_engine *e = serve(h, user, o, addr);
+
+    must(e != NULL, "without faults the engine does not start");
+    return e;
+}
+
+/* ------------------------------------------------------------ memory ends here */
+
+#define FILL ((size_t)300000)
+
+typedef struct thirst {
+    gn_conn *first, *second;
+    int opened, closed, dones;
+} thirst;
+
+static gn_action thirst_open(gn_conn *c, void *user)
+{
+    thirst *t = user;
+
+    if (t->opened++ == 0)
+        t->first = c;
+    else
+        t->second = c;
+    return GN_NONE;
+}
+
+static gn_action thirst_close(gn_conn *c, int reason, void *user)
+{
+    thirst *t = user;
+
+    (void)c;
+    (void)reason;
+    t->closed++;
+    return GN_NONE;
+}
+
+static void done(gn_handle h, int status, void *arg)
+{
+    (void)h;
+    (void)status;
+    ++*(int *)arg;
+}
+
+#define SAYS_NO(call) \
+    do { \
+        int rc_ = (call); \
+        must(rc_ == GN_ENOMEM, "without memory %s says %s", #call, gn_strerror(rc_)); \
+    } while (0)
+
+/* Verbs whose first call takes memory: they say so, and change nothing. */
+static void first_calls(void *arg)
+{
+    thirst *t = arg;
+    gn_handle h = gn_conn_handle(t->first);
+    gn_op op = 7;
+
+    gnp_sim_turn("alloc_error", 1024);
+    SAYS_NO(gn_conn_set_watermarks(t->first, 2, 1));
+    SAYS_NO(gn_conn_set_limits(t->first, 100, 100));
+    SAYS_NO(gn_conn_set_write_deadline(t->first, SECOND));
+    SAYS_NO(gn_conn_pipe(t->first, t->second));
+    gnp_sim_turn("alloc_error", 0);
+    must(gn_conn_set_limits(t->first, 0, 0) == GN_OK, "with memory no limits");
+    gnp_sim_turn("alloc_error", 1024);
+    SAYS_NO(gn_conn_pipe(t->first, t->second)); /* now it is the second who has no room for it */
+    SAYS_NO(gn_schedule(h, 0, done, &t->dones, &op));
+    must(op == GN_OP_NONE, "an operation that is none has a token");
+    SAYS_NO(gn_schedule(h, 0, done, &t->dones, NULL));
+    SAYS_NO(gn_dial(h, "tcp://127.0.0.1:1", NULL, done, &t->dones, NULL));
+    SAYS_NO(gn_adopt(h, gn_conn_descriptor(t->first), NULL, done, &t->dones));
+    gnp_sim_turn("alloc_error", 0);
+}
+
+static unsigned char much[FILL];
+
+/* A queue that cannot grow refuses, and what stands in it still leaves in order. */
+static void queue_ends(void *arg)
+{
+    thirst *t = arg;
+    gn_iov parts[3] = { { much, FILL / 2 }, { much, 0 }, { much + FILL / 2, FILL / 2 } };
+
+    must(gn_conn_set_limits(t->first, 0, 4 * FILL) == GN_OK, "no limits");
+    must(gn_conn_write(t->first, much, FILL) == GN_OK, "no room for a first write");
+    (void)gn_conn_flush(t->first);
+    if (gn_conn_outbound(t->first) == 0) /* it all fits into what the system has for it */
+        return;
+    gnp_sim_turn("alloc_error", 1024);
+    SAYS_NO(gn_conn_write(t->first, much, FILL));
+    SAYS_NO(gn_conn_writev(t->first, parts, 3));
+    gnp_sim_turn("alloc_error", 0);
+    must(gn_conn_writev(t->first, parts, 3) == GN_OK, "with memory no room");
+}
+
+static void thirst_read(gnp_sim_peer *p)
+{
+    static unsigned char got[4096];
+    int64_t n;
+    size_t total = 0;
+
+    while ((n = gnp_sim_recv(p, got, sizeof got, SECOND)) > 0) {
+        for (int64_t i = 0; i < n; i++, total++)
+            must(got[i] == much[total % FILL], "byte %zu is another", total);
+    }
+    must(n == GNP_SIM_TIMEOUT, "the stream ends with %lld", (long long)n);
+    must(total == FILL || total == 2 * FILL, "%zu bytes came", total);
+}
+
+static void memory_ends(void)
+{
+    static const gn_handler h = { .on_open = thirst_open, .on_close = thirst_close };
+    thirst t = { 0 };
+    gnp_sim_peer *p[2];
+    gn_options o;
+    gn_engine *e;
+    char where[64];
+    int why, both = 0;
+
+    draw_options(&o);
+    o.loops = 1;
+    o.outbound_max = 4 * FILL;
+    e = serve_well(&h, &t, &o, "tcp://127.0.0.1:0");
+    peer_address(e, 0, where, sizeof where);
+    stream_fill(9, 0, much, sizeof much);
+    for (int i = 0; i < 2; i++) {
+        p[i] = gnp_sim_connect(where, &why);
+        must(p[i] != NULL, "connect: %d", why);
+        for (uint64_t until = gn_now() + PATIENCE; t.opened <= i; gnp_sim_sleep(LOOK))
+            must(gn_now() < until, "connection %d is not opened", i);
+    }
+    on_loop(e, first_calls, &t);
+    if (gnp_sim_knobs_now()->pipe_bytes >= 1000) { /* each byte of a narrower one is an event */
+        on_loop(e, queue_ends, &t);
+        thirst_read(p[0]);
+        both = 1;
+    }
+    must(t.dones == 0, "what was refused is done");
+    must(t.closed == 0, "who lacks memory for an option is closed");
+    gnp_sim_note("memory ends", both, 0);
+    gnp_sim_close(p[0], 0);
+    gnp_sim_close(p[1], 0);
+    finish(e, SECOND);
+}
+
+/* -------------------------------------------------- a socket that is not adopted */
+
+typedef struct orphan {
+    gn_handle to;
+    int over, status, opened;
+} orphan;
+
+static void adopted(gn_handle h, int status, void *arg)
+{
+    orphan *a = arg;
+
+    (void)h;
+    must(!a->over, "an adoption is done twice");
+    a->status = status;
+    a->over = 1;
+}
+
+static gn_action orphan_open(gn_conn *c, void *user)
+{
+    orphan *a = user;
+
+    (void)c;
+    a->opened++;
+    return GN_NONE;
+}
+
+static void adopt_in_vain(void *arg)
+{
+    orphan *a = arg;
+    gn_descriptor d = -1;
+    gn_conn *c = gn_conn_from_handle(a->to);
+    gn_opt_value no = { GN_OPT_BROADCAST, 1 }; /* streams have none */
+    gn_dial_options o;
+    int rc, how = (int)gnp_sim_below(3);
+
+    must(c != NULL, "the connection is gone");
+    rc = gn_conn_dup(c, &d);
+    must(rc == GN_OK, "dup: %s", gn_strerror(rc));
+    gn_dial_options_init(&o);
+    if (how == 0) {
+        o.opts = &no;
+        o.opt_count = 1;
+    }
+    rc = gn_adopt(gn_loop_handle(gn_loop_current()), d, &o, how == 2 ? NULL : adopted, a);
+    must(rc == GN_OK, "adopt: %s", gn_strerror(rc));
+    if (how != 0)
+        gnp_sim_turn("sock_error", 1024); /* attaching it fails */
+    a->over = how == 2;
+}
+
+static gn_action orphan_traffic(gn_conn *c, void *user)
+{
+    orphan *a = user;
+
+    a->to = gn_conn_handle(c);
+    return echo(c, NULL);
+}
+
+static void not_adopted(void)
+{
+    static const gn_handler h = { .on_open = orphan_open, .on_traffic = orphan_traffic };
+    orphan a = { 0 };
+    gnp_sim_peer *p;
+    gn_options o;
+    gn_engine *e;
+    char where[64];
+    unsigned before;
+    int why;
+
+    draw_options(&o);
+    o.loops = 1;
+    e = serve_well(&h, &a, &o, "tcp://127.0.0.1:0");
+    peer_address(e, 0, where, sizeof where);
+    p = gnp_sim_connect(where, &why);
+    must(p != NULL, "connect: %d", why);
+    expect_echo(p, "known");
+    before = gnp_sim_descriptors();
+    on_loop(e, adopt_in_vain, &a);
+    await(&a.over, "the end of an adoption");
+    for (uint64_t until = gn_now() + PATIENCE; gnp_sim_descriptors() != before; gnp_sim_sleep(LOOK))
+        must(gn_now() < until, "a socket that was not adopted stays open");
+    gnp_sim_turn("sock_error", 0);
+    must(a.status != GN_OK || a.opened == 1, "an adoption that failed is done with GN_OK");
+    must(a.opened == 1, "it is open all the same");
+    must(gn_engine_conn_count(e) == 1, "%llu connections", (unsigned long long)gn_engine_conn_count(e));
+    expect_echo(p, "as before"); /* the other descriptor of the same socket */
+    gnp_sim_close(p, 0);
+    finish(e, SECOND);
+}
+
+/* ---------------------------------------------------------- a host without IPv6 */
+
+static void open_to_all(void)
+{
+    static const gn_handler h = { .on_traffic = echo };
+    static const char *const urls[] = { "tcp://:0", "udp://:0" };
+    const char *url = urls[gnp_sim_below(2)];
+    gn_listen_options lo;
+    gn_options o;
+    gn_engine *e = NULL;
+    gn_addr a;
+    unsigned none = (unsigned)gnp_sim_below(3);
+    int rc;
+
+    draw_options(&o);
+    gnp_sim_turn("no_ipv6", none);
+    must(gn_engine_create(&e, &h, NULL, &o) == GN_OK, "no engine");
+    gn_listen_options_init(&lo);
+    lo.v6only = 1;
+    rc = gn_engine_listen_with(e, url, &lo);
+    must(rc == (none == 0 ? GN_OK : none == 1 ? GN_ENOTSUP : GN_EADDRNOTAVAIL), "IPv6 only: %s",
+         gn_strerror(rc));
+    must(gn_engine_addr_count(e) == (none == 0), "an address that was refused counts");
+    rc = gn_engine_listen(e, url);
+    must(rc == GN_OK, "every address: %s", gn_strerror(rc));
+    must(gn_engine_addr(e, none == 0, &a) == GN_OK, "no address");
+    must(gn_addr_family(&a) == (none == 0 ? GN_FAMILY_IPV6 : GN_FAMILY_IPV4), "family %d",
+         (int)gn_addr_family(&a));
+    must(gn_engine_destroy(e) == GN_OK, "not destroyed");
+}
+
+/* -------------------------------------------- an engine that does not get its parts */
+
+static void parts_missing(void)
+{
+    static const gn_handler h = { .on_traffic = echo };
+    static const char *const parts[] = { "thread_error", "sock_error", "alloc_error" };
+    const char *part = parts[gnp_sim_below(3)];
+    gnp_sim_peer *p;
+    gn_options o;
+    gn_engine *e = NULL;
+    char where[64];
+    int rc, why;
+
+    draw_options(&o);
+    o.stall_ns = one_in(2) ? SECOND : 0;
+    must(gn_engine_create(&e, &h, NULL, &o) == GN_OK, "no engine");
+    must(gn_engine_listen(e, "tcp://127.0.0.1:0") == GN_OK, "it does not listen");
+    gnp_sim_turn(part, 1024);
+    rc = gn_engine_start(e);
+    must(rc < 0, "with %s it starts", part);
+    must(gn_engine_start(e) == GN_EBUSY, "it starts once more");
+    must(gn_engine_destroy(e) == GN_OK, "not destroyed");
+    gnp_sim_turn(part, 0);
+    must(gnp_sim_descriptors() == 0, "%u descriptors stay", gnp_sim_descriptors());
+    e = serve_well(&h, NULL, &o, "tcp://127.0.0.1:0");
+    peer_address(e, 0, where, sizeof where);
+    p = gnp_sim_connect(where, &why);
+    must(p != NULL, "connect: %d", why);
+    expect_echo(p, "later");
+    gnp_sim_close(p, 0);
+    finish(e, SECOND);
+}
+
+/* ---------------------------------------------------------- accepting that fails */
+
+static void nobody_comes_in(void)
+{
+    static const gn_handler h = { .on_traffic = echo };
+    gnp_sim_peer *p[4], *last;
+    gn_stats s = { .size = sizeof s };
+    unsigned refused = 0, n = 1 + (unsigned)gnp_sim_below(4);
+    gn_options o;
+    gn_engine *e;
+    char where[64], byte;
+    int why;
+
+    draw_options(&o);
+    o.loops = 1 + (unsigned)gnp_sim_below(2);
+    o.backlog = 0;
+    e = serve_well(&h, NULL, &o, "tcp://127.0.0.1:0");
+    peer_address(e, 0, where, sizeof where);
+    gnp_sim_turn("descriptors", gnp_sim_descriptors()); /* for us there is no other one; peers have their own */
+    for (unsigned i = 0; i < n; i++) {
+        p[i] = gnp_sim_connect(where, &why);
+        must(p[i] != NULL, "connect: %d", why);
+    }
+    gnp_sim_sleep(SECOND / 2 + gnp_sim_below(10 * SECOND));
+    gnp_sim_turn("descriptors", 0);
+    for (unsigned i = 0; i < n; i++) {
+        int64_t got = gnp_sim_send(p[i], "x", 1, NULL);
+        if (got == 0)
+            got = gnp_sim_recv(p[i], &byte, 1, PATIENCE);
+        must(got == 1 || got == GNP_SIM_RESET, "peer %u gets %lld", i, (long long)got);
+        refused += got == GNP_SIM_RESET;
+        gnp_sim_close(p[i], 0);
+    }
+    last = gnp_sim_connect(where, &why);
+    must(last != NULL, "connect: %d", why);
+    expect_echo(last, "served");
+    must(gn_engine_stats(e, &s) == GN_OK, "no statistics");
+    must(s.refused == refused, "%llu were refused, %u were told so", (unsigned long long)s.refused, refused);
+    gnp_sim_note("shed", refused, n);
+    gnp_sim_close(last, 0);
+    finish(e, SECOND);
+}
+
+/* --------------------------------------------------------------------- trains */
+
+#define SEGMENT 100
+#define TRAIN (SEGMENT * 7 + 30)
+#define TRAINS 30 /* 240 datagrams: a socket holds 256 that nobody has taken */
+
+typedef struct railway {
+    gn_handle from;
+    unsigned sent, errors;
+    uint64_t got;
+    int dialed, waiting, over;
+} railway;
+
+static railway rail;
+
+static void train_leaves(gn_conn *c)
+{
+    static unsigned char cars[TRAIN];
+    int rc = GN_OK;
+
+    while (rail.sent < TRAINS && rc == GN_OK) {
+        for (size_t i = 0; i < TRAIN; i++)
+            cars[i] = (unsigned char)(rail.sent + i / SEGMENT);
+        rc = gn_conn_send_segments(c, NULL, cars, TRAIN, SEGMENT);
+        must(rc == GN_OK || rc == GN_EAGAIN, "a train: %s", gn_strerror(rc));
+        rail.sent += rc == GN_OK;
+    }
+    rail.waiting = rc == GN_EAGAIN;
+    rail.over = rail.sent == TRAINS;
+}
+
+static gn_action rail_drained(gn_conn *c, void *user)
+{
+    (void)user;
+    if (rail.waiting)
+        train_leaves(c);
+    return GN_NONE;
+}
+
+static void rail_error(gn_conn *c, int error, void *user)
+{
+    (void)c;
+    (void)user;
+    must(error < 0, "an error that is none");
+    rail.errors++;
+}
+
+static gn_action rail_traffic(gn_conn *c, void *user)
+{
+    size_t n;
+    const unsigned char *p = gn_conn_peek(c, &n);
+    uint64_t car = rail.got % 8, train = rail.got / 8;
+
+    (void)user;
+    must(n == (car == 7 ? 30 : SEGMENT), "datagram %llu has %zu bytes", (unsigned long long)rail.got, n);
+    for (size_t i = 0; i < n; i++)
+        must(p[i] == (unsigned char)(train + car), "datagram %llu is another", (unsigned long long)rail.got);
+    rail.got++;
+    return GN_NONE;
+}
+
+static void rail_dialed(gn_handle h, int status, void *arg)
+{
+    (void)arg;
+    must(status == GN_OK, "dial: %s", gn_strerror(status));
+    rail.from = h;
+    rail.dialed = 1;
+}
+
+static void rail_begin(void *arg)
+{
+    gn_conn *c = gn_conn_from_handle(rail.from);
+
+    (void)arg;
+    must(c != NULL, "the connection is gone");
+    train_leaves(c);
+}
+
+/* Whatever the system says to trains: the datagrams arrive, each whole.  In order, as nothing is delayed more
+ * than another. */
+static void trains(void)
+{
+    static const gn_handler h = { .on_traffic = rail_traffic, .on_error = rail_error,
+                                  .on_drained = rail_drained };
+    gn_options o;
+    gn_engine *e;
+    char url[64];
+    uint64_t until;
+
+    memset(&rail, 0, sizeof rail);
+    gnp_sim_turn("no_trains", gnp_sim_below(5));
+    gnp_sim_turn("jitter_ns", 0);
+    draw_options(&o);
+    o.loops = 1;
+    o.reuseport = 0;
+    e = serve_well(&h, NULL, &o, one_in(2) ? "udp://127.0.0.1:0" : "udp://[::1]:0");
+    must(gn_engine_url(e, 0, url, sizeof url) > 0, "no address");
+    must(gn_dial(gn_engine_loop(e, 0), url, NULL, rail_dialed, NULL, NULL) == GN_OK, "no dial");
+    await(&rail.dialed, "a dial");
+    on_loop(e, rail_begin, NULL);
+    await(&rail.over, "the last train");
+    for (until = gn_now() + PATIENCE; rail.got < TRAINS * 8; gnp_sim_sleep(LOOK))
+        must(gn_now() < until, "%llu of %u datagrams came", (unsigned long long)rail.got, TRAINS * 8);
+    must(rail.errors == 0, "%u errors", rail.errors);
+    finish(e, SECOND);
+}
+
+static void edges(void *arg)
+{
+    static void (*const all[])(void) = { memory_ends, not_adopted,     open_to_all,
+                                         parts_missing, nobody_comes_in, trains };
+    size_t i = gnp_sim_below(sizeof all / sizeof all[0]);
+
+    (void)arg;
+    gnp_sim_heal(); /* the world has what faults it drew only where they cost nothing */
+    gnp_sim_note("edge", (int64_t)i, 0);
+    all[i]();
+}
+
+const scenario scenario_edges = { "edges", edges };
