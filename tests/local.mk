@@ -51,15 +51,15 @@ check-tsan:
 # Which branches of lib/ the unit, net and sim tests take; see tests/tools/coverage.
 COVERAGE_SEEDS = 300
 COVERAGE_LIMIT = 95
-coverage_tests = tests/unit/unit $(net_programs) tests/net/activation
+coverage_tests = tests/unit/unit $(net_programs) tests/net/activation tests/interop/logging
 coverage:
 	@$(subbuild) sub/coverage --enable-coverage CFLAGS=-g
 	@cd sub/coverage && $(MAKE) $(AM_MAKEFLAGS) coverage-here
 coverage-here: tests/sim/sim$(EXEEXT)
 	@find . -name '*.gcda' -exec rm -f {} +
-	@$(slowly) 0.1 4 $(MAKE) $(AM_MAKEFLAGS) check TESTS='$(coverage_tests)'
-	@tests/sim/sim --quiet --seeds 1..$(COVERAGE_SEEDS)
-	@$(coverage_report)
+	@rc=0; $(slowly) 0.1 4 $(MAKE) $(AM_MAKEFLAGS) check TESTS='$(coverage_tests)' || rc=1; \
+	tests/sim/sim --quiet --seeds 1..$(COVERAGE_SEEDS) || rc=1; \
+	$(coverage_report) && exit $$rc
 coverage-report:
 	@cd sub/coverage && $(coverage_report)
 coverage_report = GCOV='$(GCOV)' $(SHELL) $(abs_top_srcdir)/tests/tools/coverage '$(abs_top_srcdir)' $(COVERAGE_LIMIT)
