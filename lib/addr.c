@@ -158,9 +158,7 @@ static int parse_v6(span host, gnp_addr *out)
     }
     memcpy(text + before, host.p, host.n);
     text[before + host.n] = '\0';
-    if (gnp_ip_parse(text, out) != GNP_OK || out->family != GNP_FAMILY_IPV6)
-        return GN_EADDR;
-    return GN_OK;
+    return gnp_ip_parse(text, out) == GNP_OK ? GN_OK : GN_EADDR; /* with a colon in it, it is IPv6 */
 }
 
 /* Whether the last label of a name is a number.  No top-level domain is one (RFC 3696), but
@@ -187,10 +185,8 @@ static int resolve(const char *host, int family, gnp_addr *out)
     int n = gnp_resolve(host, family, found, RESOLVE_MAX);
     int pick = 0;
 
-    if (n < 0)
+    if (n < 0) /* none is an error */
         return n;
-    if (n == 0)
-        return GN_EADDR;
     /* One socket listens on one of them; where a name has both families, as localhost does,
      * that is IPv4, since more clients will try it. */
     for (int i = n - 1; i >= 0; i--) {
@@ -244,8 +240,6 @@ static int parse_ip(span host, int bracketed, int family, char *name, gnp_addr *
 
     if (e != GN_OK || (name != NULL && name[0] != '\0'))
         return e;
-    if (out->family != GNP_FAMILY_IPV4 && out->family != GNP_FAMILY_IPV6)
-        return GN_EADDR;
     if (family != GNP_FAMILY_NONE && out->family != family)
         return GN_EADDR;
     return GN_OK;

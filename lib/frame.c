@@ -66,10 +66,10 @@ static const unsigned char *search(const unsigned char *p, size_t n, const unsig
     return NULL;
 }
 
-/* 1 if a delimiter that is not all there may begin at most max bytes from the beginning. */
+/* 1 if a delimiter that is not all there may begin at most max < n bytes from the beginning. */
 static int may_begin(const unsigned char *p, size_t n, const unsigned char *delimiter, size_t len, size_t max)
 {
-    for (size_t at = n < len ? 0 : n - len + 1; at <= max && at < n; at++) {
+    for (size_t at = n < len ? 0 : n - len + 1; at <= max; at++) {
         if (memcmp(p + at, delimiter, n - at) == 0) {
             return 1;
         }

@@ -56,7 +56,7 @@ typedef struct gnp_sim_knobs {
     uint64_t jitter_ns;      /* up to so much more, each time */
     int reuseport_balances;
     unsigned no_ipv6;        /* 1: the host has none; 2: it has, but no address of it */
-    unsigned no_trains;      /* datagrams that the system should cut: 1: ENOTSUP, 2: EIO, 3: EINVAL, 4: EMSGSIZE */
+    unsigned no_trains;      /* datagrams to be cut: 1: ENOTSUP, 2: EIO, 3: EINVAL, 4: EMSGSIZE */
 } gnp_sim_knobs;
 
 /* Draws from the seed which knobs are on, and how far.  harm 0: only those that cost nothing.  All zero is
@@ -165,7 +165,7 @@ uint64_t gnp_sim_faults(void);
 /* No fault of the kinds that cost something happens any more. */
 void gnp_sim_heal(void);
 
-/* From now on this knob of the world, by its name, has that value: for faults at a moment of the test's choice. */
+/* From now on the knob of that name has this value: for faults at a moment of the test's choice. */
 void gnp_sim_turn(const char *knob, uint64_t value);
 
 /* Allocations and descriptors that are out now. */

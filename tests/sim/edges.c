@@ -390,7 +390,7 @@ static void nobody_comes_in(void)
     o.backlog = 0;
     e = serve_well(&h, NULL, &o, "tcp://127.0.0.1:0");
     peer_address(e, 0, where, sizeof where);
-    gnp_sim_turn("descriptors", gnp_sim_descriptors()); /* for us there is no other one; peers have their own */
+    gnp_sim_turn("descriptors", gnp_sim_descriptors()); /* no other one for us; peers have their own */
     for (unsigned i = 0; i < n; i++) {
         p[i] = gnp_sim_connect(where, &why);
         must(p[i] != NULL, "connect: %d", why);
@@ -522,10 +522,110 @@ static void trains(void)
     finish(e, SECOND);
 }
 
+/* ------------------------------------------------ sockets of a group, by the CPU */
+
+/* Steering by CPU is asked for among several sockets of one port, which this host never steers. */
+static void steered(void)
+{
+    static const gn_handler h = { .on_traffic = echo };
+    static const char *const urls[] = { "tcp://127.0.0.1:0", "udp://127.0.0.1:0", "unix:///tmp/steered" };
+    unsigned which = (unsigned)gnp_sim_below(3), balances = (unsigned)gnp_sim_below(2);
+    gn_options o;
+    gn_engine *e = NULL;
+    int rc, none;
+
+    draw_options(&o);
+    o.reuseport_cpu = one_in(4) ? 0 : 1;
+    o.reuseport = one_in(4) ? 0 : 1;
+    o.pin_threads = 1;
+    o.keepalive_s = 9;
+    o.keepalive_intvl_s = 3;
+    gnp_sim_turn("reuseport_balances", balances);
+    must(gn_engine_create(&e, &h, NULL, &o) == GN_OK, "no engine");
+    rc = gn_engine_listen(e, urls[which]);
+    /* Datagrams have a socket for each loop without being asked. */
+    none = o.reuseport_cpu && o.loops > 1 && which != 2 &&
+           (o.reuseport || (which == 1 && balances));
+    must(rc == (none ? GN_ENOTSUP : GN_OK), "listen: %s", gn_strerror(rc));
+    if (rc != GN_OK) {
+        must(gn_engine_destroy(e) == GN_OK, "not destroyed");
+        return;
+    }
+    must(gn_engine_start(e) == GN_OK, "it does not start");
+    finish(e, 0);
+}
+
+/* ---------------------------------------------------------- sockets of others */
+
+static gn_handle newcomer;
+static gn_descriptor lent;
+
+static gn_action newcomer_open(gn_conn *c, void *user)
+{
+    (void)user;
+    if (lent >= 0) /* it is the one that was adopted */
+        return GN_NONE;
+    newcomer = gn_conn_handle(c);
+    must(gn_conn_dup(c, &lent) == GN_OK, "no duplicate");
+    return GN_NONE;
+}
+
+/* A descriptor that is refused stays the caller's, whyever it is. */
+static void not_imported(void)
+{
+    static const gn_handler h = { .on_open = newcomer_open, .on_traffic = echo };
+    static const char *const urls[] = { "tcp://127.0.0.1:0", "udp://127.0.0.1:0", "unix:///tmp/mine" };
+    unsigned which = (unsigned)gnp_sim_below(3);
+    gn_opt_value opts[] = { { GN_OPT_SEND_BUFFER, 5000 }, { GN_OPT_TTL, 1000 } };
+    gn_listen_options lo;
+    gn_descriptor d = -1;
+    gnp_sim_peer *p;
+    gn_options o;
+    gn_engine *first, *second = NULL;
+    char where[64];
+    int rc, why;
+
+    draw_options(&o);
+    o.loops = 1;
+    o.tcp_nodelay = one_in(2);
+    o.keepalive_s = one_in(2) ? 60 : 0;
+    lent = -1;
+    first = serve_well(&h, NULL, &o, urls[which]);
+    must(gn_engine_create(&second, &h, NULL, &o) == GN_OK, "no engine");
+    must(gn_engine_listen_descriptor(second, 4000, NULL) == GN_EINVAL, "a descriptor that is not open");
+    must(gn_engine_listener_dup(first, 0, &d) == GN_OK, "no duplicate");
+    gnp_sim_turn("alloc_error", 1024);
+    must(gn_engine_listen_descriptor(second, d, NULL) == GN_ENOMEM, "without memory it is imported");
+    gnp_sim_turn("alloc_error", 0);
+    gn_listen_options_init(&lo);
+    lo.opts = opts;
+    lo.opt_count = 2;
+    rc = gn_engine_listen_descriptor(second, d, &lo); /* a time to live of 1,000 is none; Unix has none */
+    must(rc == (which == 2 ? GN_ENOTSUP : GN_EINVAL), "a wrong option: %s", gn_strerror(rc));
+    lo.opt_count = 1;
+    must(gn_engine_listen_descriptor(second, d, &lo) == GN_OK, "with a right option it is refused");
+    must(gn_engine_addr_count(second) == 1, "%u addresses", gn_engine_addr_count(second));
+    if (which != 1) {
+        peer_address(first, 0, where, sizeof where);
+        p = gnp_sim_connect(where, &why);
+        must(p != NULL, "connect: %d", why);
+        expect_echo(p, "whose");
+        must(lent >= 0, "nothing is lent");
+        must(gn_engine_listen_descriptor(second, lent, NULL) == GN_EINVAL, "a connection is no listener");
+        rc = gn_adopt(gn_engine_loop(first, 0), d, NULL, NULL, NULL);
+        must(rc == GN_EINVAL, "a listener is no connection: %s", gn_strerror(rc));
+        must(gn_adopt(newcomer, lent, NULL, NULL, NULL) == GN_OK, "it is not adopted");
+        gnp_sim_close(p, 0);
+    }
+    must(gn_engine_destroy(second) == GN_OK, "not destroyed");
+    finish(first, SECOND);
+}
+
 static void edges(void *arg)
 {
     static void (*const all[])(void) = { memory_ends, not_adopted,     open_to_all,
-                                         parts_missing, nobody_comes_in, trains };
+                                         parts_missing, nobody_comes_in, trains,
+                                         steered,       not_imported };
     size_t i = gnp_sim_below(sizeof all / sizeof all[0]);
 
     (void)arg;

@@ -82,6 +82,8 @@ static const struct { const char *text; int code; const char *again; } numeric[]
     { "127.0.0.\xff:80", GN_EADDR, NULL },
     { "ex\xc3\xa4mple.invalid:80", GN_EADDR, NULL },
     { "a/b:80", GN_EADDR, NULL },
+    { "a{b:80", GN_EADDR, NULL },
+    { "under_score:0x50", GN_EADDR, NULL },
     { "a%20b:80", GN_EADDR, NULL },
     { ".:80", GN_EADDR, NULL },
     { "..:80", GN_EADDR, NULL },
@@ -98,6 +100,7 @@ static const struct { const char *text; int code; const char *again; } numeric[]
     { "127.0.0.1.:80", GN_EADDR, NULL },
     { "1.2.3.4.5:80", GN_EADDR, NULL },
     { "0:80", GN_EADDR, NULL },
+    { "a.012:80", GN_EADDR, NULL },
     /* Unix */
     { "unix:///tmp/x.sock", GN_OK, "unix:///tmp/x.sock" },
     { "unix://x.sock", GN_OK, "unix://x.sock" },
@@ -346,6 +349,8 @@ START_TEST(null_and_nothing)
     ck_assert_int_eq(gn_addr_parse("127.0.0.1:1", NULL), GN_EINVAL);
     ck_assert_int_eq(gn_addr_format(NULL, out, sizeof out), GN_EINVAL);
     ck_assert_int_eq(gni_endpoint_format(GNI_TCP, NULL, out, sizeof out), GN_EINVAL);
+    ck_assert_int_eq(gni_endpoint_format((gni_scheme)99, &e.addr, out, sizeof out), GN_EINVAL);
+    ck_assert_int_eq(gni_endpoint_format(GNI_TCP, &e.addr, NULL, 1), GN_EINVAL);
     ck_assert_int_eq(gn_addr_family(NULL), GN_FAMILY_NONE);
     ck_assert_uint_eq(gn_addr_port(NULL), 0);
 

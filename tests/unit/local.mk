@@ -7,6 +7,7 @@ tests_unit_unit_SOURCES = \
 	%D%/check_dial.c \
 	%D%/check_error.c \
 	%D%/check_frame.c \
+	%D%/check_leaves.c \
 	%D%/check_mailbox.c \
 	%D%/check_memory.c \
 	%D%/check_op.c \

@@ -138,6 +138,7 @@ int main(void)
     srunner_add_suite(r, suite_dial());
     srunner_add_suite(r, suite_error());
     srunner_add_suite(r, suite_frame());
+    srunner_add_suite(r, suite_leaves());
     srunner_add_suite(r, suite_mailbox());
     srunner_add_suite(r, suite_memory());
     srunner_add_suite(r, suite_op());

@@ -13,6 +13,7 @@ Suite *suite_conntab(void);
 Suite *suite_dial(void);
 Suite *suite_error(void);
 Suite *suite_frame(void);
+Suite *suite_leaves(void);
 Suite *suite_mailbox(void);
 Suite *suite_memory(void);
 Suite *suite_op(void);
