@@ -147,6 +147,7 @@ void gni_conntab_retire(gni_conntab *t, gn_conn *c)
     }
 }
 
+/* All its slots are free, so none is used up, and the floor is GNI_GEN_LAST at most. */
 static void chunk_give_back(gni_conntab *t, uint32_t i)
 {
     gni_chunk *k = &t->chunks[i];
@@ -154,9 +155,6 @@ static void chunk_give_back(gni_conntab *t, uint32_t i)
         if (k->mem[s].gen > k->gen_floor) {
             k->gen_floor = k->mem[s].gen;
         }
-    }
-    if (k->gen_floor > GNI_GEN_LAST) {
-        return; /* near its end: the memory stays, so that every slot can retire by itself */
     }
     partial_remove(t, i);
     gnp_free(k->mem, CHUNK_BYTES);

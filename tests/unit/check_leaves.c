@@ -8,6 +8,7 @@
 #include "lib/bits.h"
 #include "lib/conn.h"
 #include "lib/conntab.h"
+#include "lib/loop.h"
 #include "lib/poolq.h"
 #include "platform/platform.h"
 
@@ -151,6 +152,13 @@ START_TEST(handles_into_nothing)
         index[i] = c[i]->index;
         gen[i] = c[i]->gen;
     }
+    uint32_t count = t.count; /* as if all connections that a handle can name were there */
+    t.count = GNI_CONN_INDEX_MAX / GNI_CHUNK_CONNS;
+    uint32_t partial = t.partial;
+    t.partial = 0;
+    ck_assert_ptr_null(gni_conntab_alloc(&t));
+    t.partial = partial;
+    t.count = count;
     last = c[0]->gen;
     gni_conntab_release(&t, c[0]); /* not retired: the generation is still in the slot */
     ck_assert_uint_eq(c[0]->gen, last);
@@ -160,6 +168,70 @@ START_TEST(handles_into_nothing)
     for (unsigned i = 0; i < CONNS; i++)
         ck_assert_ptr_null(gni_conntab_find(&t, index[i], gen[i]));
     gni_conntab_free(&t);
+}
+END_TEST
+
+/* -------------------------------------------------------------- places for loops */
+
+static void never(gn_handle h, int status, void *arg)
+{
+    (void)h;
+    (void)status;
+    (void)arg;
+    ck_abort_msg("it is called");
+}
+
+static gn_action nothing(gn_conn *c, void *user)
+{
+    (void)c;
+    (void)user;
+    return GN_NONE;
+}
+
+static gn_engine *engine_new(void)
+{
+    static const gn_handler h = { .on_traffic = nothing };
+    gn_options o;
+    gn_engine *e = NULL;
+
+    gn_options_init(&o);
+    o.loops = 1;
+    ck_assert_int_eq(gn_engine_create(&e, &h, NULL, &o), GN_OK);
+    ck_assert_int_eq(gn_engine_listen(e, "tcp://127.0.0.1:0"), GN_OK);
+    return e;
+}
+
+static void places_take(uint32_t how)
+{
+    for (unsigned i = 1; i < GNI_LOOP_SLOTS; i++)
+        gnp_store32(&gni_loop_slots[i].taken, how);
+}
+
+/* A process has places for so many loops, each of which names so many generations of connections. */
+START_TEST(places_for_loops_run_out)
+{
+    gn_engine *e = engine_new();
+    unsigned taken = 0;
+
+    places_take(1);
+    ck_assert_int_eq(gn_engine_start(e), GN_ELIMIT);
+    ck_assert_int_eq(gn_engine_destroy(e), GN_OK);
+    places_take(0);
+    for (unsigned i = 1; i < GNI_LOOP_SLOTS; i++)
+        gnp_store32(&gni_loop_slots[i].gen, GNI_GEN_LAST - 1);
+    e = engine_new();
+    ck_assert_int_eq(gn_engine_start(e), GN_OK);
+    gn_handle h = gn_engine_loop(e, 0);
+    ck_assert_int_eq(gn_engine_stop(e, 0), GN_OK);
+    ck_assert_int_eq(gn_engine_join(e), GN_OK);
+    ck_assert_int_eq(gn_engine_destroy(e), GN_OK);
+    for (unsigned i = 1; i < GNI_LOOP_SLOTS; i++)
+        taken += gnp_load32(&gni_loop_slots[i].taken) != 0;
+    ck_assert_uint_eq(taken, 1); /* used up: nobody gets its handles again */
+    ck_assert_int_eq(gn_execute(h, never, NULL), GN_ECLOSED);
+    ck_assert_int_eq(gni_loop_push(0, NULL, GNI_HIGH), GN_ECLOSED);
+    ck_assert_int_eq(gni_loop_push(GNI_LOOP_SLOTS, NULL, GNI_HIGH), GN_ECLOSED);
+    ck_assert_uint_eq(gni_op_token(GN_HANDLE_NONE), GN_OP_NONE);
 }
 END_TEST
 
@@ -173,6 +245,7 @@ Suite *suite_leaves(void)
     tcase_add_test(t, task_queues_know_their_end);
     tcase_add_test(t, powers_of_two);
     tcase_add_test(t, handles_into_nothing);
+    tcase_add_test(t, places_for_loops_run_out);
     suite_add_tcase(s, t);
     return s;
 }
