@@ -9,6 +9,7 @@ check_PROGRAMS += %D%/sim
 	%D%/datagrams.c \
 	%D%/dial.c \
 	%D%/echo.c \
+	%D%/edges.c \
 	%D%/engines.c \
 	%D%/explore.c \
 	%D%/famine.c \
