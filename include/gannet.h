@@ -837,7 +837,8 @@ GN_API int gn_write_sent(gn_handle h, const gn_iov *iov, unsigned count, gn_done
 GN_API int gn_schedule(gn_handle h, uint64_t delay_ns, gn_done fn, void *arg, gn_op *op);
 
 /* Asks to cancel an operation; its done tells whether that came in time.  GN_ECLOSED: it is known that
- * it came too late.  GN_ELIMIT, GN_ENOMEM. */
+ * it came too late.  GN_ELIMIT, GN_ENOMEM.  A dial that had to follow a connection to another loop
+ * is not found any more: it has its deadline. */
 GN_API int gn_cancel(gn_op op);
 
 /* Moves a connection to another loop of its engine: nothing is lost, and nothing is called while it

@@ -18,6 +18,7 @@ net_programs = \
 	%D%/listeners \
 	%D%/matrix \
 	%D%/migrate \
+	%D%/misuse \
 	%D%/names \
 	%D%/outbound \
 	%D%/pool \
@@ -95,6 +96,9 @@ EXTRA_DIST += %D%/activation %D%/threads
 %C%_migrate_SOURCES = %D%/migrate.c $(net_harness)
 %C%_migrate_CFLAGS = $(net_cflags)
 %C%_migrate_LDADD = $(net_libs)
+%C%_misuse_SOURCES = %D%/misuse.c $(net_harness)
+%C%_misuse_CFLAGS = $(net_cflags)
+%C%_misuse_LDADD = $(net_libs)
 # With the parts of the library, so that its resolver can be replaced.
 %C%_names_SOURCES = %D%/names.c $(net_harness)
 %C%_names_CFLAGS = $(net_cflags)

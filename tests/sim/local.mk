@@ -14,7 +14,6 @@ check_PROGRAMS += %D%/sim
 	%D%/explore.c \
 	%D%/famine.c \
 	%D%/flow.c \
-	%D%/edges.c \
 	%D%/framing.c \
 	%D%/listeners.c \
 	%D%/migration.c \
