@@ -562,12 +562,11 @@ typedef struct plumber {
 static gn_action plumb_open(gn_conn *c, void *user)
 {
     plumber *p = user;
-    nt_on_open(c, NULL);
     if (p->first == NULL) {
         p->first = c;
         gnp_store64(&p->handle[0], gn_conn_handle(c));
         NT_EXPECT_INT(gn_conn_unpipe(c), GN_EINVAL);
-        return GN_NONE;
+        return nt_on_open(c, NULL);
     }
     gnp_store64(&p->handle[1], gn_conn_handle(c));
     NT_EXPECT_INT(gn_conn_pipe(p->first, c), GN_OK);
@@ -575,7 +574,7 @@ static gn_action plumb_open(gn_conn *c, void *user)
     if (!p->one_way)
         NT_EXPECT_INT(gn_conn_pipe(c, p->first), GN_OK);
     p->first = NULL;
-    return GN_NONE;
+    return nt_on_open(c, NULL); /* last: then the handles are those of this pair */
 }
 
 static gn_action plumb_traffic(gn_conn *c, void *user)
