@@ -59,7 +59,7 @@ struct world {
     client clients[CLIENTS];
     unsigned clients_n;
     char addr[GN_ADDR_TEXT_MAX];
-    int v6, stopping, over;
+    int v6, burst, stopping, over;
     int blocked[8];    /* endpoints, by loop */
     uint64_t asked, done, opened, closed, heard, empties, empties_heard;
 };
@@ -216,7 +216,9 @@ static gn_action on_endpoint(gn_conn *c, world *w)
     memcpy(&number, p, 4);
     remember(w, c, w->table[number].from);
     const party *t = &w->parties[w->table[number].from - TALKER];
-    int burst = one_in(20); /* more than the queue takes */
+    /* More than the queue takes.  Once a world: two could be more than wait at the talker's socket. */
+    int burst = !w->burst && one_in(10);
+    w->burst |= burst;
     if (one_in(2))
         (void)gn_conn_discard(c, n / 2); /* the rest is dropped */
     if (one_in(30))
