@@ -3,6 +3,7 @@
 check_PROGRAMS += %D%/sim
 %C%_sim_SOURCES = \
 	%D%/binds.c \
+	%D%/bounds.c \
 	%D%/broadcast.c \
 	%D%/common.c \
 	%D%/cuts.c \

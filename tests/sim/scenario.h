@@ -18,6 +18,7 @@ typedef struct scenario {
 } scenario;
 
 extern const scenario scenario_binds;
+extern const scenario scenario_bounds;
 extern const scenario scenario_broadcast;
 extern const scenario scenario_cuts;
 extern const scenario scenario_datagrams;

@@ -30,6 +30,7 @@
 
 static const scenario *const scenarios[] = {
     &scenario_binds,
+    &scenario_bounds,
     &scenario_broadcast,
     &scenario_cuts,
     &scenario_datagrams,
