@@ -364,8 +364,13 @@ START_TEST(every_ending_completes_once)
     }
     net = tc_net_open();
     net->opts.rcvbuf = 16 * NT_KIB;
-    c = tc_connect(net, nt_url(e, 0));
-    if (x.how == ORDERLY) {
+    reason = tc_try_connect(net, nt_url(e, 0), &c);
+    if (reason == GN_ECONNRESET && x.how == SHORT_FILE) {
+        c = NULL; /* it had ended before we could look */
+        nt_await(NT_OPEN, 1);
+    } else if (reason != GNP_OK) {
+        ck_abort_msg("connect: %s", gn_strerror(reason));
+    } else if (x.how == ORDERLY) {
         ck_assert_int_eq(tc_recv_to_eof(c, NULL), GNP_OK);
         tc_close(c);
         c = NULL;
@@ -384,7 +389,8 @@ START_TEST(every_ending_completes_once)
         NT_UNTIL(gnp_load32(&x.done) == gnp_load32(&x.asked));
     }
     nt_stop(e, ending_drain(x.how));
-    if (x.how == SHORT_FILE && _i % KINDS % 2 == 0) /* TCP: bytes are lost, and the peer can tell */
+    /* Over TCP bytes are lost, and the peer can tell. */
+    if (c != NULL && x.how == SHORT_FILE && _i % KINDS % 2 == 0)
         ck_assert_int_ne(tc_recv_to_eof(c, NULL), GNP_OK);
     if (c != NULL)
         tc_close(c);

@@ -33,6 +33,7 @@ static gn_pool *take_all(unsigned *count)
 {
     gn_pool_options o;
     gn_pool *p;
+    unsigned before;
     int rc = GN_OK;
     gn_pool_options_init(&o);
     o.queue_max = 0;
@@ -40,11 +41,17 @@ static gn_pool *take_all(unsigned *count)
     gnp_store32(&open_gate, 0);
     gnp_store32(&inside, 0);
     ck_assert_int_eq(gn_pool_create(&p, &o), GN_OK);
-    for (*count = 0; *count < MANY && (rc = gn_pool_try_submit(p, held, NULL)) == GN_OK;)
-        ++*count;
-    /* Those that are there may end. */
-    ck_assert_msg(rc == GN_ELIMIT, "%u threads, then %s", *count, gn_strerror(rc));
-    NT_UNTIL(gnp_load32(&inside) == *count);
+    *count = 0;
+    /* Until none starts although all others have settled: on its way in a thread takes more than it keeps. */
+    do {
+        before = *count;
+        while (*count < MANY && (rc = gn_pool_try_submit(p, held, NULL)) == GN_OK)
+            ++*count;
+        /* Those that are there may end. */
+        ck_assert_msg(rc == GN_ELIMIT, "%u threads, then %s", *count, gn_strerror(rc));
+        NT_UNTIL(gnp_load32(&inside) == *count);
+        gnp_sleep_until(gnp_now() + 30 * NT_MS); /* a pool does not ask the system at each task */
+    } while (*count > before);
     return p;
 }
 
@@ -67,12 +74,13 @@ START_TEST(pools)
     lines = 0;
     p = take_all(&count);
     ck_assert_uint_gt(count, 0);
-    ck_assert_uint_eq(lines, 1);
+    ck_assert_uint_ge(lines, 1);
+    lines = 0;
     gn_pool_options_init(&o);
     ck_assert_int_eq(gn_pool_create(&q, &o), GN_OK);
     ck_assert_int_eq(gn_pool_submit(q, run, NULL), GN_EAGAIN);
     ck_assert_int_eq(gn_pool_submit(q, run, NULL), GN_EAGAIN);
-    ck_assert_uint_eq(lines, 2); /* once for each pool */
+    ck_assert_uint_eq(lines, 1); /* once for each pool */
     o.capacity = 2;
     o.prealloc = 1;
     ck_assert_int_eq(gn_pool_create(&r, &o), GN_EAGAIN);
