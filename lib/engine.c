@@ -67,10 +67,7 @@ static int engine_init(gn_engine *e, const gn_handler *handler, void *user, cons
     }
     e->handler = handler;
     e->user = user;
-    e->nloops = e->options.loops != 0 ? e->options.loops : gnp_cpu_count();
-    if (e->nloops > GN_MAX_LOOPS) {
-        e->nloops = GN_MAX_LOOPS;
-    }
+    e->nloops = e->options.loops;
     gnp_store64(&e->stop_at, GNP_NEVER);
     e->gate.max = e->options.conns_max < GNI_GATE_MOST ? e->options.conns_max : GNI_GATE_MOST;
     e->guarded = e->gate.max != 0;

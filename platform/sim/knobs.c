@@ -20,7 +20,7 @@ static const knob knobs[] = {
     KNOB(dgram_lost),     KNOB(dgram_twice),     KNOB(pipe_bytes),    KNOB(latency_ns),
     KNOB(jitter_ns),      KNOB(reuseport_balances), KNOB(late_close), KNOB(wall_jump),
     KNOB(lost_peer),      KNOB(wait_error),      KNOB(dgram_cut),
-    KNOB(no_ipv6),        KNOB(no_trains),
+    KNOB(no_ipv6),        KNOB(no_trains),          KNOB(want_error),
 };
 
 #define KNOBS (sizeof(knobs) / sizeof(knobs[0]))

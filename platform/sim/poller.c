@@ -322,10 +322,13 @@ static int sim_detach(gnp_poller *base, gnp_sock *s)
 
 static int sim_want(gnp_poller *base, gnp_sock *s, unsigned interest)
 {
+    int r = gnp_sim_fault(sim.knobs.want_error) ? GNP_ENOMEM : GNP_OK;
+
     (void)check(base, s, "gnp_want");
-    s->interest = (uint8_t)interest;
-    gnp_sim_mark("want", s->os, interest, 0);
-    return GNP_OK;
+    if (r == GNP_OK)
+        s->interest = (uint8_t)interest;
+    gnp_sim_mark("want", s->os, interest, r);
+    return gnp_sim_error(r);
 }
 
 static void give_back(sim_poller *p);

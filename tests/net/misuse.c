@@ -326,6 +326,7 @@ static void wrong_arguments(gn_conn *c)
     gn_descriptor d;
     gn_frame f;
     gn_length_field field = { .width = 2, .max = 8 };
+    gn_opt_value many_opts[65] = { { GN_OPT_NODELAY, 1 } };
     gn_dial_options no_opts;
     gn_addr a;
     size_t used;
@@ -363,7 +364,12 @@ static void wrong_arguments(gn_conn *c)
     NT_EXPECT_INT(gn_send_to(h, &a, "x", SIZE_MAX, never, NULL), GN_ENOMEM);
     NT_EXPECT_INT(gn_dial(h, "tcp://127.0.0.1:9", &no_opts, never, NULL, NULL), GN_EINVAL);
     NT_EXPECT_INT(gn_adopt(h, 0, &no_opts, never, NULL), GN_EINVAL);
+    no_opts.opts = many_opts;
+    no_opts.opt_count = 65;
+    NT_EXPECT_INT(gn_dial(h, "tcp://127.0.0.1:9", &no_opts, never, NULL, NULL), GN_EINVAL);
     NT_EXPECT_INT(gn_conn_read_fixed(c, 1, NULL), GN_EINVAL);
+    NT_EXPECT_INT(gn_conn_read_fixed(c, 0, &f), GN_OK); /* nothing, which is always there */
+    NT_EXPECT_INT(f.len, 0);
     NT_EXPECT_INT(gn_scan_length(NULL, 0, &field, &f, &used), GN_EAGAIN);
     NT_EXPECT_INT(gn_scan_length(NULL, 1, &field, &f, &used), GN_EINVAL);
     NT_EXPECT_INT(gn_scan_varint(NULL, 0, 8, &f, &used), GN_EAGAIN);
@@ -436,9 +442,20 @@ static gn_action stream_misused(gn_conn *c, void *user)
     return nt_echo(c, user);
 }
 
+static gn_action nothing_to_read(gn_conn *c, void *user)
+{
+    (void)user;
+    NT_EXPECT(gn_conn_next(c, 0) != NULL);
+    NT_EXPECT(gn_conn_next(c, 1) == NULL);
+    NT_EXPECT_INT(gn_conn_inbound(c), 0);
+    return GN_NONE;
+}
+
 START_TEST(streams_are_no_datagrams)
 {
-    static const gn_handler h = { .on_traffic = stream_misused, .on_close = looked_at_last };
+    static const gn_handler h = { .on_open = nothing_to_read,
+                                  .on_traffic = stream_misused,
+                                  .on_close = looked_at_last };
     gn_options o = nt_options(1);
     gn_engine *e = nt_start(&h, NULL, &o, "tcp://127.0.0.1:0", (char *)NULL);
     tc_net *net = tc_net_open();
@@ -505,6 +522,87 @@ START_TEST(datagrams_are_no_streams)
     tc_close(c);
     nt_stop(e, NT_SECOND);
     tc_net_close(net);
+}
+END_TEST
+
+/* An abort counts more than a close that still sends. */
+static gn_action close_then_abort(gn_conn *c, void *user)
+{
+    (void)user;
+    NT_EXPECT_INT(gn_conn_close(c), GN_OK);
+    NT_EXPECT_INT(gn_conn_close(c), GN_ECLOSED);
+    NT_EXPECT_INT(gn_conn_abort(c), GN_OK);
+    return GN_NONE;
+}
+
+START_TEST(aborts_after_closes)
+{
+    static const gn_handler h = { .on_traffic = close_then_abort, .on_close = nt_on_close };
+    gn_options o = nt_options(1);
+    gn_engine *e = nt_start(&h, NULL, &o, "tcp://127.0.0.1:0", (char *)NULL);
+    tc_net *net = tc_net_open();
+    tc *c = tc_connect(net, nt_url(e, 0));
+
+    ck_assert_int_eq(tc_send_text(c, "x"), GNP_OK);
+    nt_await(NT_CLOSE, 1);
+    ck_assert_int_eq(nt_nth(NT_CLOSE, 0).status, GN_ECANCELED);
+    tc_close(c);
+    nt_stop(e, NT_SECOND);
+    tc_net_close(net);
+}
+END_TEST
+
+/* A file that is over where the part begins: done all the same, in its place. */
+static gn_action empty_part(gn_conn *c, void *user)
+{
+    intptr_t *file = user;
+
+    NT_EXPECT_INT(gn_conn_send_file(c, *file, 0, 0, nothing_written, NULL), GN_OK);
+    NT_EXPECT_INT(gn_conn_send_file(c, *file, 7, 0, nothing_written, NULL), GN_OK);
+    return nt_echo(c, user);
+}
+
+START_TEST(files_without_bytes)
+{
+    static const gn_handler h = { .on_traffic = empty_part };
+    gn_options o = nt_options(1);
+    const char *path = nt_path();
+    intptr_t file = -1;
+    gn_engine *e;
+    tc_net *net;
+    tc *c;
+
+    ck_assert_int_eq(nt_shell(": >%s", path), 0);
+    ck_assert_int_eq(gnp_file_open(&file, path), GNP_OK);
+    ck_assert_int_eq(nt_shell("rm %s", path), 0);
+    e = nt_start(&h, &file, &o, "tcp://127.0.0.1:0", (char *)NULL);
+    net = tc_net_open();
+    c = tc_connect(net, nt_url(e, 0));
+    ck_assert_int_eq(tc_send_text(c, "x"), GNP_OK);
+    ck_assert_int_eq(tc_recv_text(c, "x"), GNP_OK);
+    nt_await(NT_A, 2);
+    tc_close(c);
+    nt_stop(e, NT_SECOND);
+    gnp_descriptor_close(file);
+    tc_net_close(net);
+}
+END_TEST
+
+static gn_action destroy_at_boot(gn_engine *e, void *user)
+{
+    (void)user;
+    NT_EXPECT_INT(gn_engine_destroy(e), GN_EBUSY);
+    NT_EXPECT_INT(gn_engine_start(e), GN_EBUSY);
+    return GN_NONE;
+}
+
+START_TEST(engines_are_busy_from_the_start)
+{
+    static const gn_handler h = { .on_boot = destroy_at_boot, .on_traffic = nt_echo };
+    gn_options o = nt_options(1);
+
+    o.poller = ""; /* none by name: the default */
+    nt_stop(nt_start(&h, NULL, &o, "tcp://127.0.0.1:0", (char *)NULL), 0);
 }
 END_TEST
 
@@ -687,6 +785,9 @@ int main(void)
     tcase_add_test(t, streams_are_no_datagrams);
     tcase_add_test(t, datagrams_are_no_streams);
     tcase_add_test(t, errors_that_nobody_wants);
+    tcase_add_test(t, aborts_after_closes);
+    tcase_add_test(t, files_without_bytes);
+    tcase_add_test(t, engines_are_busy_from_the_start);
     t = nt_case(s, "end of time", 60);
     tcase_add_test(t, endless_times_do_not_pass);
     t = nt_case(s, "options", 60);

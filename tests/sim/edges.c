@@ -522,6 +522,214 @@ static void trains(void)
     finish(e, SECOND);
 }
 
+/* ---------------------------------------------- datagrams with nowhere to wait */
+
+static gn_handle lonely;
+static int lonely_closed;
+
+static gn_action lonely_close(gn_conn *c, int reason, void *user)
+{
+    (void)c;
+    (void)user;
+    must(reason == GN_ESHUTDOWN, "it ends for %s", gn_strerror(reason));
+    lonely_closed = 1;
+    return GN_NONE;
+}
+
+static void lonely_dialed(gn_handle h, int status, void *arg)
+{
+    must(status == GN_OK, "dial: %s", gn_strerror(status));
+    lonely = h;
+    *(int *)arg = 1;
+}
+
+/* Only the peer itself can be sent to. */
+static void other_peers(gn_conn *c)
+{
+    static const char *const others[] = { "127.0.0.1:9", "127.0.0.2:4000", "[::1]:9", "[::2]:4000",
+                                          "[::1]:4000" };
+    gn_addr own, other;
+
+    must(gn_conn_remote_addr(c, &own) == GN_OK, "no peer");
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        must(gn_addr_parse(others[i], &other) == GN_OK, "no address");
+        if (!gn_addr_equal(&own, &other))
+            must(gn_conn_send_to(c, &other, "x", 1) == GN_EINVAL, "to %s it goes", others[i]);
+    }
+    must(gn_conn_send_to(c, &own, "x", 1) == GN_OK, "to its peer it does not go");
+    must(gn_conn_flush(c) == GN_OK, "no flush");
+}
+
+static void lonely_writes(void *arg)
+{
+    static unsigned char large[60000];
+    gn_conn *c = gn_conn_from_handle(lonely);
+    int rc = GN_OK;
+    unsigned n;
+
+    (void)arg;
+    must(c != NULL, "the connection is gone");
+    gnp_sim_turn("again", 1024);
+    gnp_sim_turn("alloc_error", 1024);
+    SAYS_NO(gn_conn_write(c, "x", 1));
+    SAYS_NO(gn_conn_send_segments(c, NULL, "xy", 2, 1));
+    gnp_sim_turn("alloc_error", 0);
+    must(gn_conn_send_segments(c, NULL, large, 60000, 1) == GN_EMSGSIZE, "938 trains have a place");
+    for (n = 0; rc == GN_OK && n < 1000; n++) /* few large ones, or many small */
+        rc = gn_conn_write(c, large, one_in(40) ? sizeof large : 1);
+    must(rc == GN_EAGAIN, "there is no end: %s", gn_strerror(rc));
+    must(gn_migrate(lonely, gn_loop_handle(gn_loop_current()), NULL, NULL) == GN_OK, "it is not asked");
+}
+
+static void lonely_again(void *arg)
+{
+    gn_conn *c = gn_conn_from_handle(lonely);
+
+    (void)arg;
+    must(c != NULL, "the connection is gone");
+    if (gn_conn_outbound(c) == 0)
+        other_peers(c);
+}
+
+/* Nobody is told that a queue has drained, as nobody asked; it drains. */
+static void no_place_for_datagrams(void)
+{
+    static const gn_handler h = { .on_traffic = NULL, .on_close = lonely_close };
+    gn_options o;
+    gn_engine *e;
+    char url[64];
+    int dialed = 0, six = one_in(2);
+
+    draw_options(&o);
+    o.loops = 1;
+    o.reuseport = 0;
+    lonely_closed = 0;
+    e = serve_well(&h, NULL, &o, six ? "udp://[::1]:4000" : "udp://127.0.0.1:4000");
+    must(gn_engine_url(e, 0, url, sizeof url) > 0, "no address");
+    must(gn_dial(gn_engine_loop(e, 0), url, NULL, lonely_dialed, &dialed, NULL) == GN_OK, "no dial");
+    await(&dialed, "a dial");
+    on_loop(e, lonely_writes, NULL);
+    gnp_sim_turn("again", 0);
+    gnp_sim_sleep(SECOND);
+    on_loop(e, lonely_again, NULL);
+    finish(e, SECOND);
+    must(lonely_closed, "its end is not told");
+}
+
+/* ------------------------------------------------------------ a poller that ends */
+
+static int odd_done;
+
+static void odd_call(gn_handle h, int status, void *arg)
+{
+    (void)h;
+    (void)arg;
+    must(!odd_done, "it is done twice");
+    must(status == GN_OK || status == GN_ECLOSED, "it is done with %s", gn_strerror(status));
+    odd_done = 1;
+}
+
+/* The loop ends with it, and the engine with the loop; what was asked is done all the same. */
+static void poller_ends(void)
+{
+    static const gn_handler h = { .on_traffic = echo };
+    gnp_sim_peer *p;
+    gn_options o;
+    gn_engine *e;
+    char where[64], byte;
+    int rc, why;
+
+    draw_options(&o);
+    odd_done = 0;
+    gnp_sim_turn("late_close", 0); /* a poller at its end tells of no close */
+    e = serve_well(&h, NULL, &o, draw_stream_address());
+    peer_address(e, 0, where, sizeof where);
+    p = gnp_sim_connect(where, &why);
+    must(p != NULL, "connect: %d", why);
+    expect_echo(p, "well");
+    gnp_sim_turn("wait_error", 1024);
+    rc = gn_execute(gn_engine_loop(e, 0), odd_call, NULL);
+    must(rc == GN_OK || rc == GN_ECLOSED, "execute: %s", gn_strerror(rc));
+    must(gn_engine_join(e) < 0, "an engine whose poller has ended is well");
+    must(rc != GN_OK || odd_done, "what was asked is never done");
+    must(gnp_sim_recv(p, &byte, 1, PATIENCE) < 0, "it still answers");
+    gnp_sim_turn("wait_error", 0);
+    must(gn_engine_destroy(e) == GN_OK, "not destroyed");
+    gnp_sim_close(p, 0);
+}
+
+/* -------------------------------------------------- a poller that does not follow */
+
+static int deaf_closed, deaf_reason;
+static gn_handle deaf;
+
+static gn_action deaf_open(gn_conn *c, void *user)
+{
+    (void)user;
+    deaf = gn_conn_handle(c);
+    return GN_NONE;
+}
+
+static gn_action deaf_close(gn_conn *c, int reason, void *user)
+{
+    (void)c;
+    (void)user;
+    deaf_reason = reason;
+    deaf_closed = 1;
+    return GN_NONE;
+}
+
+static void deaf_pause(void *arg)
+{
+    gn_conn *c = gn_conn_from_handle(deaf);
+
+    (void)arg;
+    must(c != NULL, "the connection is gone");
+    gnp_sim_turn("want_error", 1024);
+    must(gn_conn_pause(c) == GN_OK, "no pause");
+}
+
+/* A listener tries again by itself; a connection whose reading cannot be stopped ends with the reason. */
+static void poller_is_deaf(void)
+{
+    static const gn_handler h = { .on_open = deaf_open, .on_traffic = echo, .on_close = deaf_close };
+    gnp_sim_peer *p, *q;
+    gn_options o;
+    gn_engine *e;
+    char where[64], byte;
+    int64_t got;
+    int why;
+
+    draw_options(&o);
+    o.loops = 1;
+    deaf_closed = 0;
+    e = serve_well(&h, NULL, &o, "tcp://127.0.0.1:0");
+    peer_address(e, 0, where, sizeof where);
+    p = gnp_sim_connect(where, &why);
+    must(p != NULL, "connect: %d", why);
+    expect_echo(p, "well");
+    on_loop(e, deaf_pause, NULL);
+    await(&deaf_closed, "the end of a connection");
+    must(deaf_reason == GN_ENOMEM, "it ends with %s", gn_strerror(deaf_reason));
+    got = gnp_sim_recv(p, &byte, 1, PATIENCE);
+    must(got == GNP_SIM_RESET || got == GNP_SIM_EOF, "its peer is told %lld", (long long)got);
+    gnp_sim_close(p, 0);
+
+    if (one_in(2))
+        gnp_sim_turn("want_error", 0);
+    must(gn_engine_pause_accept(e, 0) == GN_OK, "no pause");
+    gnp_sim_sleep(SECOND);
+    gnp_sim_turn("want_error", 1024);
+    q = gnp_sim_connect(where, &why); /* the system accepts, nobody serves */
+    must(q != NULL, "connect: %d", why);
+    must(gn_engine_resume_accept(e, 0) == GN_OK, "no resume");
+    gnp_sim_sleep(SECOND);
+    gnp_sim_turn("want_error", 0);
+    expect_echo(q, "at last");
+    gnp_sim_close(q, 0);
+    finish(e, SECOND);
+}
+
 /* ------------------------------------------------ sockets of a group, by the CPU */
 
 /* Steering by CPU is asked for among several sockets of one port, which this host never steers. */
@@ -625,7 +833,8 @@ static void edges(void *arg)
 {
     static void (*const all[])(void) = { memory_ends, not_adopted,     open_to_all,
                                          parts_missing, nobody_comes_in, trains,
-                                         steered,       not_imported };
+                                         steered,       not_imported,     no_place_for_datagrams,
+                                         poller_ends,   poller_is_deaf };
     size_t i = gnp_sim_below(sizeof all / sizeof all[0]);
 
     (void)arg;

@@ -8,6 +8,7 @@
 #include "lib/bits.h"
 #include "lib/conn.h"
 #include "lib/conntab.h"
+#include "lib/engine.h"
 #include "lib/loop.h"
 #include "lib/poolq.h"
 #include "platform/platform.h"
@@ -201,6 +202,19 @@ static gn_engine *engine_new(void)
     return e;
 }
 
+START_TEST(places_for_listeners_run_out)
+{
+    gn_engine *e = engine_new();
+    unsigned n = e->nlisteners;
+
+    e->nlisteners = GNI_NO_LISTENER; /* as if all that a connection can name were there */
+    ck_assert_int_eq(gn_engine_listen(e, "tcp://127.0.0.1:0"), GN_ELIMIT);
+    e->nlisteners = n;
+    ck_assert_int_eq(gn_engine_listen(e, "tcp://127.0.0.1:0"), GN_OK);
+    ck_assert_int_eq(gn_engine_destroy(e), GN_OK);
+}
+END_TEST
+
 static void places_take(uint32_t how)
 {
     for (unsigned i = 1; i < GNI_LOOP_SLOTS; i++)
@@ -246,6 +260,7 @@ Suite *suite_leaves(void)
     tcase_add_test(t, powers_of_two);
     tcase_add_test(t, handles_into_nothing);
     tcase_add_test(t, places_for_loops_run_out);
+    tcase_add_test(t, places_for_listeners_run_out);
     suite_add_tcase(s, t);
     return s;
 }
