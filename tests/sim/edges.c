@@ -730,6 +730,162 @@ static void poller_is_deaf(void)
     finish(e, SECOND);
 }
 
+/* -------------------------------------------------------- whole or not at all */
+
+static void no_task(int status, void *arg)
+{
+    (void)status;
+    (void)arg;
+}
+
+/* Whatever is missing, and at whichever step: an error, and nothing stays, as the end of the world sees. */
+static void whole_or_not(void)
+{
+    static const gn_handler h = { .on_traffic = echo };
+    gn_pool_options po;
+    gn_options o;
+    unsigned made = 0;
+
+    draw_options(&o);
+    o.stall_ns = SECOND;
+    gn_pool_options_init(&po);
+    po.capacity = 3;
+    po.prealloc = one_in(2);
+    po.queue_max = one_in(8) ? SIZE_MAX : 8;
+    gnp_sim_turn("thread_error", 100);
+    gnp_sim_turn("alloc_error", 200);
+    for (unsigned i = 0; i < 30; i++) {
+        gn_engine *e = NULL;
+        gn_pool *p = NULL;
+        gn_multipool *m = NULL;
+        if (gn_pool_create(&p, &po) == GN_OK) {
+            int rc = gn_pool_try_submit(p, no_task, NULL);
+            must(rc == GN_OK || rc < 0, "a task: %d", rc);
+            made++;
+        }
+        must((p != NULL) == (made == 1), "a pool that is none");
+        made = 0;
+        must(gn_pool_destroy(p) == GN_OK, "a pool is not destroyed");
+        if (gn_multipool_create(&m, 2, GN_POOL_LEAST_TASKS, &po) != GN_OK)
+            must(m == NULL, "a multipool that is none");
+        must(gn_multipool_destroy(m) == GN_OK, "a multipool is not destroyed");
+        if (gn_engine_create(&e, &h, NULL, &o) != GN_OK)
+            must(e == NULL, "an engine that is none");
+        else if (gn_engine_listen(e, "tcp://127.0.0.1:0") == GN_OK && gn_engine_start(e) == GN_OK)
+            must(gn_engine_stop(e, 0) == GN_OK && gn_engine_join(e) <= 0, "an engine does not stop");
+        must(gn_engine_destroy(e) == GN_OK, "an engine is not destroyed");
+    }
+}
+
+/* -------------------------------------------------------- descriptors on their way */
+
+typedef struct relay {
+    int opened, closed, reason, sent;
+    gn_handle sender;
+    int fault; /* 2: no memory for who gets it */
+} relay;
+
+static gn_action relay_open(gn_conn *c, void *user)
+{
+    relay *r = user;
+
+    must(gn_conn_set_opt(c, GN_OPT_PASS_DESCRIPTORS, 0) == GN_OK, "it cannot be turned off");
+    must(gn_conn_set_opt(c, GN_OPT_PASS_DESCRIPTORS, 1) == GN_OK, "it cannot be turned on");
+    r->opened++;
+    return GN_NONE;
+}
+
+static gn_action relay_traffic(gn_conn *c, void *user)
+{
+    relay *r = user;
+    gn_descriptor d = -1;
+    size_t n;
+
+    must(r->fault != 2, "without memory it goes on");
+    must(gn_conn_recv_descriptor(c, &d) == GN_OK && d >= 0, "no descriptor comes");
+    must(gn_adopt(gn_loop_handle(gn_loop_current()), d, NULL, NULL, NULL) == GN_OK, "it is none of a socket");
+    (void)gn_conn_peek(c, &n);
+    gn_conn_discard(c, n);
+    r->sent = 2;
+    return GN_NONE;
+}
+
+static gn_action relay_close(gn_conn *c, int reason, void *user)
+{
+    relay *r = user;
+
+    (void)c;
+    if (r->closed++ == 0)
+        r->reason = reason;
+    return GN_NONE;
+}
+
+static void relay_dialed(gn_handle h, int status, void *arg)
+{
+    relay *r = arg;
+
+    must(status == GN_OK, "dial: %s", gn_strerror(status));
+    r->sender = h;
+}
+
+static void relay_send(void *arg)
+{
+    relay *r = arg;
+    gn_conn *c = gn_conn_from_handle(r->sender);
+    gn_descriptor own;
+    int rc;
+
+    must(c != NULL, "the connection is gone");
+    own = gn_conn_descriptor(c);
+    gnp_sim_turn("sock_error", 1024);
+    rc = gn_conn_send_descriptor(c, own, "x", 1);
+    must(rc < 0, "without a descriptor it is copied: %s", gn_strerror(rc)); /* and nothing of it is sent */
+    gnp_sim_turn("sock_error", 0);
+    gnp_sim_turn("alloc_error", 1024);
+    SAYS_NO(gn_conn_send_descriptor(c, own, "x", 1));
+    gnp_sim_turn("alloc_error", 0);
+    rc = gn_conn_send_descriptor(c, own, "x", 1);
+    must(rc == GN_OK, "a descriptor: %s", gn_strerror(rc));
+    must(gn_conn_flush(c) == GN_OK, "no flush");
+    if (r->fault == 2)
+        gnp_sim_turn("alloc_error", 1024);
+    r->sent = 1;
+}
+
+static void descriptors_pass(void)
+{
+    static const gn_handler in = { .on_open = relay_open,
+                                   .on_traffic = relay_traffic,
+                                   .on_close = relay_close };
+    static relay r;
+    gn_dial_options d;
+    gn_options o;
+    gn_engine *e;
+    uint64_t until;
+    char url[64];
+
+    memset(&r, 0, sizeof r);
+    r.fault = one_in(2) ? 2 : 0;
+    draw_options(&o);
+    o.loops = 1;
+    e = serve_well(&in, &r, &o, "unix:///tmp/relay");
+    must(gn_engine_url(e, 0, url, sizeof url) > 0, "no address");
+    gn_dial_options_init(&d);
+    must(gn_dial(gn_engine_loop(e, 0), url, &d, relay_dialed, &r, NULL) == GN_OK, "no dial");
+    for (until = gn_now() + PATIENCE; r.opened < 2; gnp_sim_sleep(LOOK))
+        must(gn_now() < until, "no connection");
+    on_loop(e, relay_send, &r);
+    if (r.fault == 2) {
+        await(&r.closed, "the end of who has no memory");
+        must(r.reason == GN_ENOMEM, "it ends with %s", gn_strerror(r.reason));
+    } else {
+        for (until = gn_now() + PATIENCE; r.sent < 2; gnp_sim_sleep(LOOK))
+            must(gn_now() < until, "nothing comes");
+    }
+    gnp_sim_turn("alloc_error", 0);
+    finish(e, SECOND);
+}
+
 /* ------------------------------------------------ sockets of a group, by the CPU */
 
 /* Steering by CPU is asked for among several sockets of one port, which this host never steers. */
@@ -834,7 +990,8 @@ static void edges(void *arg)
     static void (*const all[])(void) = { memory_ends, not_adopted,     open_to_all,
                                          parts_missing, nobody_comes_in, trains,
                                          steered,       not_imported,     no_place_for_datagrams,
-                                         poller_ends,   poller_is_deaf };
+                                         poller_ends,   poller_is_deaf,   whole_or_not,
+                                         descriptors_pass };
     size_t i = gnp_sim_below(sizeof all / sizeof all[0]);
 
     (void)arg;
