@@ -162,14 +162,8 @@ void gni_asked_open(const gni_asked *a, gn_conn *c)
 {
     c->context = a->context;
     c->flags |= GNI_F_DIALED;
-    int rc = c->sock.kind == GNP_DGRAM ? gni_udp_dialed(c) : GN_OK;
-    if (rc != GN_OK) {
-        gn_engine *e = c->loop->engine;
-        gnp_sub32(&c->loop->load, 1);
-        gni_conn_drop(c, 0);
-        gni_engine_conn_leave(e);
-        gni_asked_fail(a, rc);
-        return;
+    if (c->sock.kind == GNP_DGRAM) {
+        gni_udp_dialed(c);
     }
     gni_conn_begin(c);
     if (a->done != NULL) {

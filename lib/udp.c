@@ -609,11 +609,10 @@ int gni_udp_pause(gni_acceptor *a, int pause)
     return GN_OK;
 }
 
-int gni_udp_dialed(gn_conn *c)
+void gni_udp_dialed(gn_conn *c)
 {
     memset(&c->u, 0, sizeof c->u);
     c->flags |= GNI_F_DGRAM | GNI_F_DIALED;
-    return GN_OK;
 }
 
 void gni_udp_close(gn_conn *c, int now)

@@ -28,7 +28,7 @@ int gni_udp_open(gni_acceptor *a);
 int gni_udp_pause(gni_acceptor *a, int pause);
 
 /* Makes c, whose socket is connected, a datagram connection, before gni_conn_open. */
-int gni_udp_dialed(gn_conn *c);
+void gni_udp_dialed(gn_conn *c);
 
 void gni_udp_event(gn_conn *c, const gnp_event *ev);
 

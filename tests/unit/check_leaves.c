@@ -94,6 +94,9 @@ START_TEST(task_queues_know_their_end)
     ck_assert_int_eq(gni_poolq_prealloc(&q, SIZE_MAX / 2), GN_ENOMEM);
     ck_assert_int_eq(gni_poolq_prealloc(&q, SIZE_MAX / 16), GN_ENOMEM);
     ck_assert_int_eq(gni_poolq_reserve(&q, SIZE_MAX), GN_ENOMEM);
+    q.ops_cap = UINT32_C(1) << 23; /* as if there were so many: twice that have no names */
+    ck_assert_int_eq(gni_poolq_reserve_op(&q), GN_ELIMIT);
+    q.ops_cap = 0;
     ck_assert_int_eq(gni_poolq_reserve(&q, 1), GN_OK);
     ck_assert_int_eq(gni_poolq_reserve(&q, 1), GN_OK); /* it is there already */
     size_t cap = q.cap;
