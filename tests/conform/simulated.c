@@ -35,22 +35,28 @@ static FILE *hashes; /* of the worlds of two passes, in order; the cases' proces
 static uint64_t first[4096];
 static unsigned first_n;
 
+/* Where everything is slow each weather comes once: that hashes are equal is no matter of tools. */
+static int twice(void)
+{
+    return scaled(2, 1) == 2;
+}
+
 int system_passes(void)
 {
-    return 2 * WEATHERS;
+    return twice() ? 2 * WEATHERS : WEATHERS;
 }
 
 const char *system_pass(int n)
 {
     static char name[100];
 
-    pass = n;
+    pass = twice() ? n : 2 * n;
     if (hashes != NULL)
         fclose(hashes);
     hashes = tmpfile();
     if (hashes == NULL)
         return "no temporary file";
-    snprintf(name, sizeof(name), "%s%s", weathers[n / 2].name, n % 2 != 0 ? ", again" : "");
+    snprintf(name, sizeof(name), "%s%s", weathers[pass / 2].name, pass % 2 != 0 ? ", again" : "");
     return name;
 }
 
