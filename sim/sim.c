@@ -266,12 +266,13 @@ void *gn_sim_calloc(size_t count, size_t n)
 
 void *gn_sim_realloc(void *p, size_t n)
 {
-    head *h = (head *)p - 1;
+    head *h;
 
     if (p == NULL)
         return gn_sim_malloc(n);
     if (n > SIZE_MAX - sizeof *h)
         return NULL;
+    h = (head *)p - 1;
     h = gnp_realloc(h, sizeof *h + h->size, sizeof *h + n);
     if (h == NULL)
         return NULL;
@@ -281,10 +282,12 @@ void *gn_sim_realloc(void *p, size_t n)
 
 void gn_sim_free(void *p)
 {
-    head *h = (head *)p - 1;
+    head *h;
 
-    if (p != NULL)
-        gnp_free(h, sizeof *h + h->size);
+    if (p == NULL)
+        return;
+    h = (head *)p - 1;
+    gnp_free(h, sizeof *h + h->size);
 }
 
 /* ---------------------------------------------------------------- peers */

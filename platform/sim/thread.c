@@ -109,13 +109,14 @@ static sim_thread *runnable_at(const sim_thread *skip, uint64_t i)
 static void switch_to(sim_thread *t)
 {
     sim_thread *me = self;
+    int done = me->state == DONE; /* others write it once the baton is theirs */
 
     if (t == me)
         return;
     sim.switches++;
     gnp_sim_mark("switch", t->id, (int64_t)sim.points, me->state);
     hand(t);
-    if (me->state != DONE)
+    if (!done)
         await(me);
 }
 
