@@ -71,6 +71,14 @@ else
 platform_epoll_wait = %D%/linux/epoll_wait1.c
 endif
 
+# What is known of no system but POSIX: the other file of each pair.
+platform_plain = \
+	%D%/posix/backends.c \
+	%D%/posix/dgram_plain.c \
+	%D%/posix/plain.c \
+	%D%/posix/sendfile_plain.c \
+	%D%/posix/wake_pipe.c
+
 if OS_LINUX
 libplatform_la_SOURCES += $(platform_posix) $(platform_linux) \
 	$(platform_accept) $(platform_dgram) $(platform_epoll_wait)
@@ -81,14 +89,23 @@ libplatform_plain_la_SOURCES = \
 	%D%/mem.c \
 	%D%/poller.c \
 	$(platform_posix) \
-	%D%/linux/epoll_wait1.c \
+	$(platform_plain) \
 	%D%/posix/accept_plain.c \
-	%D%/posix/backends.c \
-	%D%/posix/dgram_plain.c \
-	%D%/posix/mmsg_plain.c \
-	%D%/posix/plain.c \
-	%D%/posix/sendfile_plain.c \
-	%D%/posix/wake_pipe.c
+	%D%/posix/mmsg_plain.c
+# Nothing calls it there: the poller is not in.  It is compiled, also where the headers know epoll_pwait2.
+libplatform_plain_la_SOURCES += %D%/linux/epoll_wait1.c
+endif
+
+# The BSDs' own files replace those of platform_plain one by one.
+platform_bsd = $(platform_plain)
+if OS_BSD
+libplatform_la_SOURCES += $(platform_posix) $(platform_bsd) $(platform_accept) $(platform_dgram)
+endif
+
+# macOS shares files of platform/bsd and has own ones in platform/darwin.
+platform_darwin = $(platform_plain)
+if OS_DARWIN
+libplatform_la_SOURCES += $(platform_posix) $(platform_darwin) $(platform_accept) $(platform_dgram)
 endif
 
 # The simulated system, see sim.h.  The core is compiled again for it, so that its atomic operations
