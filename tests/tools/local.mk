@@ -10,6 +10,7 @@ tool_tests = \
 TESTS += $(tool_tests)
 EXTRA_DIST += \
 	$(tool_tests) \
+	%D%/build-check \
 	%D%/count-tests \
 	%D%/coverage \
 	%D%/coverage-exceptions \
