@@ -2,9 +2,10 @@
 noinst_LTLIBRARIES += libplatform.la
 libplatform_la_SOURCES = \
 	%D%/addr.h %D%/atomic.h %D%/backend.h %D%/cpu.h %D%/err.h %D%/mem.h %D%/platform.h \
-	%D%/poll.h %D%/sock.h %D%/sys.h %D%/thread.h %D%/time.h \
+	%D%/poll.h %D%/px.h %D%/sock.h %D%/sockopt.h %D%/sys.h %D%/thread.h %D%/time.h \
 	%D%/mem.c \
-	%D%/poller.c
+	%D%/poller.c \
+	%D%/px.c
 
 # What POSIX.1-2008 gives.
 platform_posix = \
@@ -20,7 +21,6 @@ platform_posix = \
 	%D%/posix/poll.c \
 	%D%/posix/poll.h \
 	%D%/posix/posix.h \
-	%D%/posix/px.c \
 	%D%/posix/relax.c \
 	%D%/posix/resolve.c \
 	%D%/posix/rights.c \
@@ -29,7 +29,6 @@ platform_posix = \
 	%D%/posix/sock.c \
 	%D%/posix/sock_posix.h \
 	%D%/posix/sockopt.c \
-	%D%/posix/sockopt.h \
 	%D%/posix/sys.c \
 	%D%/posix/thread.c \
 	%D%/posix/time.c \
@@ -88,6 +87,7 @@ check_LTLIBRARIES += libplatform_plain.la
 libplatform_plain_la_SOURCES = \
 	%D%/mem.c \
 	%D%/poller.c \
+	%D%/px.c \
 	$(platform_posix) \
 	$(platform_plain) \
 	%D%/posix/accept_plain.c \

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "../posix/posix.h"
-#include "../posix/sockopt.h"
+#include "../sockopt.h"
 
 #include <errno.h>
 #include <limits.h>

@@ -4,7 +4,7 @@
 #include "../err.h"
 #include "../sys.h"
 #include "posix.h"
-#include "sockopt.h"
+#include "../sockopt.h"
 
 #include <errno.h>
 #include <netinet/in.h>

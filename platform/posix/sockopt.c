@@ -6,7 +6,7 @@
 #include "native.h"
 #include "posix.h"
 #include "sock_posix.h"
-#include "sockopt.h"
+#include "../sockopt.h"
 
 #include <errno.h>
 #include <net/if.h>

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <string.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 /* gnp_iov arrays go to the kernel as they are. */
 _Static_assert(sizeof(gnp_iov) == sizeof(struct iovec), "gnp_iov is an iovec");
@@ -18,21 +19,6 @@ _Static_assert(offsetof(gnp_iov, len) == offsetof(struct iovec, iov_len), "gnp_i
 
 /* Linux cuts a call at 2 GiB less a page, which would look like a full socket. */
 #define BYTES_BATCH ((size_t)1 << 30)
-
-void gnp_px_adopt(gnp_sock *s, unsigned interest)
-{
-    s->next = s->prev = NULL;
-    s->priv = NULL;
-    s->armed = 0;
-    s->interest = (uint8_t)interest;
-    s->state &= PX_KEPT;
-}
-
-void gnp_px_release(gnp_px *p, gnp_sock *s)
-{
-    gnp_px_forget(p, s);
-    gnp_px_adopt(s, 0);
-}
 
 int gnp_px_received(gnp_px *p, gnp_sock *s, ssize_t r, const void **data, size_t *n)
 {
@@ -217,4 +203,11 @@ int gnp_px_shutdown(gnp_poller *p, gnp_sock *s)
     if (shutdown((int)s->os, SHUT_WR) != 0)
         return gnp_px_fail(errno);
     return GNP_OK;
+}
+
+void gnp_px_wake_close(int rd, int wr)
+{
+    close(rd);
+    if (wr != rd)
+        close(wr);
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Socket options by number: what is the same everywhere, and what a system adds. */
-#ifndef GNP_POSIX_SOCKOPT_H
-#define GNP_POSIX_SOCKOPT_H
+#ifndef GNP_SOCKOPT_H
+#define GNP_SOCKOPT_H
 
-#include "../sock.h"
+#include "sock.h"
 
 /* The sockets that have an option, and its peculiarities. */
 enum {
@@ -30,7 +30,7 @@ typedef struct gnp_px_opt {
                           peers with a mapped address */
 } gnp_px_opt;
 
-/* The system's own, beside those of sockopt.c. */
+/* The system's own, beside those of posix/sockopt.c and win32/sockopt.c. */
 extern const gnp_px_opt gnp_px_os_opts[];
 
 #endif

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The common part of a poller. */
-#include "posix.h"
-#include "../mem.h"
-
-#include <unistd.h>
+#include "px.h"
+#include "mem.h"
 
 #define DGRAM_BATCH 32u       /* 8 to 128 make no difference beyond the noise, see bench/linux/gannet-udp */
 #define DGRAM_BATCH_MAX 1024u /* UIO_MAXIOV, the most that recvmmsg takes */
@@ -32,9 +30,7 @@ void gnp_px_fini(gnp_px *p)
 {
     gnp_px_rights_drop(p);
     gnp_px_dgram_fini(p);
-    close(p->wake_read);
-    if (p->wake_write != p->wake_read)
-        close(p->wake_write);
+    gnp_px_wake_close(p->wake_read, p->wake_write);
     gnp_free(p->scratch, p->scratch_size);
 }
 
@@ -87,6 +83,21 @@ void gnp_px_forget(gnp_px *p, gnp_sock *s)
     }
     if (gnp_px_listed(s))
         gnp_px_unlist(s);
+}
+
+void gnp_px_adopt(gnp_sock *s, unsigned interest)
+{
+    s->next = s->prev = NULL;
+    s->priv = NULL;
+    s->armed = 0;
+    s->interest = (uint8_t)interest;
+    s->state &= PX_KEPT;
+}
+
+void gnp_px_release(gnp_px *p, gnp_sock *s)
+{
+    gnp_px_forget(p, s);
+    gnp_px_adopt(s, 0);
 }
 
 uint32_t gnp_px_level(gnp_sock *s, unsigned ev, unsigned *watch)

@@ -1,0 +1,4 @@
+/* SPDX-License-Identifier: MIT */
+#include "win32.h"
+
+const gnp_ops *const gnp_backends[] = { &gnp_afd_ops, NULL };
