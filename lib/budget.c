@@ -41,6 +41,9 @@ static void look_anew(gn_loop *l)
     while ((c = gni_conntab_each(&l->conns, &i)) != NULL) {
         if ((c->flags & GNI_F_HELD) != 0 && c->state == GNI_CONN_OPEN) {
             gni_conn_mark_dirty(c);
+            if ((c->flags & GNI_F_SINK) != 0) {
+                gni_conn_mark_dirty(c->more->pipe_from);
+            }
         }
     }
 }

@@ -2,7 +2,8 @@
 /*
  * Budgets of bytes: what the connections of a loop, and of all loops together, hold unread and
  * unsent.  At a limit the loop is *strained*: connections that hold something do not read, writes
- * that would have to wait fail, and listeners refuse newcomers.  It ends at seven eighths.
+ * that would have to wait fail, and listeners refuse newcomers.  It ends at seven eighths.  Who is
+ * piped does not read while its way holds something, here unread or there unsent.
  */
 #ifndef GNI_BUDGET_H
 #define GNI_BUDGET_H

@@ -316,8 +316,10 @@ static int reading_rests(const gn_conn *c)
     }
     /* Who is piped answers nobody: if its own way out were to stop it, two full directions would hold each
      * other for ever. */
-    int full = (c->flags & GNI_F_PIPED) != 0 ? !gni_pipe_has_room(c) : (c->flags & GNI_F_HIGH) != 0;
-    return full || c->inbound.len >= inbound_max(c) ||
+    if ((c->flags & GNI_F_PIPED) != 0) {
+        return !gni_pipe_has_room(c);
+    }
+    return (c->flags & GNI_F_HIGH) != 0 || c->inbound.len >= inbound_max(c) ||
            ((c->flags & GNI_F_HELD) != 0 && c->loop->strained);
 }
 
@@ -368,6 +370,9 @@ static void marks_update(gn_conn *c)
         c->flags |= GNI_F_QUEUED;
     } else if ((c->flags & GNI_F_QUEUED) != 0) {
         c->flags &= ~(uint32_t)GNI_F_QUEUED;
+        if ((c->flags & GNI_F_SINK) != 0 && c->loop->strained) {
+            gni_pipe_writable(c);
+        }
         if (h->on_drained != NULL && c->state == GNI_CONN_OPEN) {
             tell(c, h->on_drained);
         }

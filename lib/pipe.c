@@ -95,7 +95,8 @@ void gni_pipe_eof(gn_conn *from)
 int gni_pipe_has_room(const gn_conn *from)
 {
     const gn_conn *to = from->more->pipe_to;
-    return from->inbound.len == 0 && (to->flags & GNI_F_HIGH) == 0 && gni_conn_usable(to);
+    int holds = from->loop->strained && to->u.out.bytes > 0; /* the way from here to there, see budget.h */
+    return from->inbound.len == 0 && (to->flags & GNI_F_HIGH) == 0 && !holds && gni_conn_usable(to);
 }
 
 void gni_pipe_writable(gn_conn *c)
