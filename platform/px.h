@@ -32,8 +32,10 @@ enum {
     PX_CONNECT = 256,   /* connecting, no event yet */
     PX_NODELAY = 512,   /* listener: accepted sockets get TCP_NODELAY */
     PX_DESCRIPTORS = 1024, /* Unix streams: descriptors may be received */
+    PX_FOREIGN = 2048, /* Windows: its completion port is another poller's, for good */
     PX_FLAGS = 0xfff,
-    PX_KEPT = PX_EOF | PX_WRITE | PX_HUNG | PX_NODELAY | PX_DESCRIPTORS /* from one poller to the next */
+    /* From one poller to the next: */
+    PX_KEPT = PX_EOF | PX_WRITE | PX_HUNG | PX_NODELAY | PX_DESCRIPTORS | PX_FOREIGN
 };
 #define PX_SLOT_SHIFT 12
 #define PX_ROUND_MAX (1 << (32 - PX_SLOT_SHIFT))
