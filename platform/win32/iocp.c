@@ -100,6 +100,21 @@ static unsigned deliver(gnp_iocp *p, int n, gnp_event *events, unsigned have)
     return have;
 }
 
+/* Asks for all that may have nothing more; those leave the ready list. */
+static void make_sure(gnp_iocp *p)
+{
+    gnp_sock *s = p->px.ready.next, *next;
+
+    p->unsure = 0;
+    for (; s != &p->px.ready; s = next) {
+        next = s->next;
+        if (!(s->state & PX_PROBE))
+            continue;
+        s->state &= ~(uint32_t)PX_PROBE;
+        gnp_iocp_cannot(p, s, PX_CAN_READ);
+    }
+}
+
 static int iocp_wait(gnp_poller *base, gnp_event *events, int cap, uint64_t deadline_ns)
 {
     gnp_iocp *p = gnp_iocp_of(base);
@@ -112,6 +127,8 @@ static int iocp_wait(gnp_poller *base, gnp_event *events, int cap, uint64_t dead
     p->px.round_n = 0;
     do {
         unsigned room;
+        if (p->unsure > 0)
+            make_sure(p);
         if (gnp_px_any_ready(&p->px)) {
             have = gnp_px_begin(&p->px, events, (unsigned)cap);
             deadline_ns = 0;
@@ -251,7 +268,8 @@ static void iocp_recv_done(gnp_poller *base, gnp_sock *s)
     if (s->kind != GNP_DGRAM)
         return;
     gnp_px_dgram_done(&p->px, s, &gnp_iocp_rec_of(s)->held);
-    gnp_iocp_arm(p, s);
+    s->state |= PX_PROBE;
+    p->unsure++;
 }
 
 static int iocp_recvfrom(gnp_poller *base, gnp_sock *s, gnp_dgram *out)
@@ -260,7 +278,7 @@ static int iocp_recvfrom(gnp_poller *base, gnp_sock *s, gnp_dgram *out)
     int r = gnp_px_recvfrom(&p->px, s, &gnp_iocp_rec_of(s)->held, out);
 
     if (r == GNP_AGAIN)
-        gnp_iocp_cannot(p, s, PX_CAN_READ);
+        gnp_iocp_cannot(p, s, PX_CAN_READ | PX_PROBE);
     return r;
 }
 

@@ -72,6 +72,8 @@ typedef struct gnp_iocp {
     HANDLE look; /* polls that don't wait */
     int skip;    /* no layer over TCP is in the way of it, see iocp_op.c */
     unsigned pending; /* packets to come */
+    unsigned unsure;  /* at most so many sockets have PX_PROBE: datagrams were taken, and nobody saw the
+                         last one; their driver is asked before they are reported again */
     gnp_iocp_rec *spares;
     unsigned spare_count;
     OVERLAPPED_ENTRY entries[IOCP_ENTRIES];
