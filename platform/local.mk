@@ -59,6 +59,22 @@ platform_accept = %D%/posix/accept4.c
 else
 platform_accept = %D%/posix/accept_plain.c
 endif
+if GNP_CLOCK_NANOSLEEP
+platform_sleep = %D%/posix/sleep.c
+else
+platform_sleep = %D%/posix/sleep_plain.c
+endif
+if GNP_CONDATTR_SETCLOCK
+platform_cond = %D%/posix/cond_clock.c
+else
+platform_cond = %D%/darwin/cond_relative.c
+endif
+if GNP_STAT_MTIM
+platform_mtime = %D%/posix/mtime.c
+else
+platform_mtime = %D%/darwin/mtime.c
+endif
+platform_time = $(platform_mtime) $(platform_cond) $(platform_sleep)
 if GNP_MMSG
 platform_dgram = %D%/posix/mmsg.c
 else
@@ -80,7 +96,7 @@ platform_plain = \
 
 if OS_LINUX
 libplatform_la_SOURCES += $(platform_posix) $(platform_linux) \
-	$(platform_accept) $(platform_dgram) $(platform_epoll_wait)
+	$(platform_accept) $(platform_dgram) $(platform_time) $(platform_epoll_wait)
 
 # Nothing but POSIX, for tests/conform; and what a new port can begin with.
 check_LTLIBRARIES += libplatform_plain.la
@@ -91,7 +107,10 @@ libplatform_plain_la_SOURCES = \
 	$(platform_posix) \
 	$(platform_plain) \
 	%D%/posix/accept_plain.c \
-	%D%/posix/mmsg_plain.c
+	%D%/posix/cond_clock.c \
+	%D%/posix/mmsg_plain.c \
+	%D%/posix/mtime.c \
+	%D%/posix/sleep_plain.c
 # Nothing calls it there: the poller is not in.  It is compiled, also where the headers know epoll_pwait2.
 libplatform_plain_la_SOURCES += %D%/linux/epoll_wait1.c
 endif
@@ -99,13 +118,15 @@ endif
 # The BSDs' own files replace those of platform_plain one by one.
 platform_bsd = $(platform_plain)
 if OS_BSD
-libplatform_la_SOURCES += $(platform_posix) $(platform_bsd) $(platform_accept) $(platform_dgram)
+libplatform_la_SOURCES += $(platform_posix) $(platform_bsd) \
+	$(platform_accept) $(platform_dgram) $(platform_time)
 endif
 
 # macOS shares files of platform/bsd and has own ones in platform/darwin.
 platform_darwin = $(platform_plain)
 if OS_DARWIN
-libplatform_la_SOURCES += $(platform_posix) $(platform_darwin) $(platform_accept) $(platform_dgram)
+libplatform_la_SOURCES += $(platform_posix) $(platform_darwin) \
+	$(platform_accept) $(platform_dgram) $(platform_time)
 endif
 
 # The simulated system, see sim.h.  The core is compiled again for it, so that its atomic operations
@@ -140,4 +161,9 @@ if OS_LINUX
 libplatform_sim_la_SOURCES += %D%/linux/one_cpu.c
 else
 libplatform_sim_la_SOURCES += %D%/posix/one_cpu_plain.c
+endif
+if OS_DARWIN
+libplatform_sim_la_SOURCES += %D%/posix/baton_plain.c
+else
+libplatform_sim_la_SOURCES += %D%/posix/baton.c
 endif

@@ -20,12 +20,6 @@ static void path_text(const gnp_addr *a, char out[GNP_UNIX_PATH_MAX + 1])
     out[a->len] = '\0';
 }
 
-/* When it was bound: nothing that is done to a socket's path changes this. */
-static uint64_t made(const struct stat *st)
-{
-    return (uint64_t)st->st_mtim.tv_sec * 1000000000u + (uint64_t)st->st_mtim.tv_nsec;
-}
-
 /* GNP_OK: a socket, *st tells which; GNP_ENOENT; GNP_EEXIST: something else. */
 static int look(const char *path, struct stat *st)
 {
@@ -63,7 +57,7 @@ static int remove_same(const char *path, const struct stat *st)
     if (lstat(path, &now) != 0)
         return errno == ENOENT ? GNP_OK : gnp_px_fail(errno);
     if (!S_ISSOCK(now.st_mode) || now.st_dev != st->st_dev || now.st_ino != st->st_ino ||
-        made(&now) != made(st))
+        gnp_px_made(&now) != gnp_px_made(st))
         return gnp_px_fail(EADDRINUSE);
     if (unlink(path) != 0 && errno != ENOENT)
         return gnp_px_fail(errno);
@@ -115,7 +109,7 @@ int gnp_px_bind_path(const gnp_sock *s, const gnp_addr *a, unsigned mode, gnp_bo
     if (r == GNP_OK && path[0] != '\0' && lstat(path, &st) == 0) {
         bound->dev = (uint64_t)st.st_dev;
         bound->ino = (uint64_t)st.st_ino;
-        bound->made = made(&st);
+        bound->made = gnp_px_made(&st);
         bound->owned = 1;
     }
     if (r == GNP_OK && mode != 0)
@@ -132,6 +126,6 @@ void gnp_unlink_bound(const gnp_addr *a, const gnp_bound *bound)
         return;
     path_text(a, path);
     if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode) && (uint64_t)st.st_dev == bound->dev &&
-        (uint64_t)st.st_ino == bound->ino && made(&st) == bound->made)
+        (uint64_t)st.st_ino == bound->ino && gnp_px_made(&st) == bound->made)
         unlink(path);
 }

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Threads and time.  Each thread is one of the host, but only the one with the baton runs; the others wait
- * on a semaphore of their own.  So the order is the seed's, whatever the host's scheduler does.
+ * for it, each at its own place.  So the order is the seed's, whatever the host's scheduler does.
  */
 #include "world.h"
 
 #include <pthread.h>
-#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,7 +25,7 @@ struct gnp_sim_thread {
     void (*fn)(void *arg);
     void *arg;
     pthread_t host;
-    sem_t go;             /* posted: it has the baton */
+    gnp_sim_baton *go;    /* passed: it has the baton */
     const void *on;       /* what it is blocked on */
     const char *what;
     sim_event timer;
@@ -53,13 +52,12 @@ const char *gnp_sim_thread_name(unsigned id)
 
 static void hand(sim_thread *to)
 {
-    (void)sem_post(&to->go);
+    gnp_sim_baton_pass(to->go);
 }
 
 static void await(sim_thread *t)
 {
-    while (sem_wait(&t->go) != 0)
-        ;
+    gnp_sim_baton_take(t->go);
 }
 
 static void report_deadlock(void)
@@ -294,8 +292,7 @@ static sim_thread *thread_new(const char *name)
         abort();
     t->id = ++sim.threads_made;
     strncpy(t->name, name != NULL ? name : "", sizeof(t->name) - 1);
-    if (sem_init(&t->go, 0, 0) != 0)
-        abort();
+    t->go = gnp_sim_baton_new();
     while (*end != NULL)
         end = &(*end)->next;
     *end = t;
@@ -309,7 +306,7 @@ static void thread_free(sim_thread *t)
     while (*at != t)
         at = &(*at)->next;
     *at = t->next;
-    (void)sem_destroy(&t->go);
+    gnp_sim_baton_free(t->go);
     free(t);
 }
 

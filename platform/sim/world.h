@@ -57,6 +57,13 @@ int gnp_sim_misfortune(unsigned of_1024, const int *codes, size_t n);
 void gnp_sim_mark(const char *call, int64_t a, int64_t b, int64_t result);
 #define SIM_NOTE INT64_MIN /* as the result: it is the test's */
 
+/* posix/baton.c or baton_plain.c: what a thread of the host waits for.  Passed once, taken once. */
+typedef struct gnp_sim_baton gnp_sim_baton;
+gnp_sim_baton *gnp_sim_baton_new(void);
+void gnp_sim_baton_free(gnp_sim_baton *b);
+void gnp_sim_baton_pass(gnp_sim_baton *b);
+void gnp_sim_baton_take(gnp_sim_baton *b);
+
 /* The world's process has one CPU from now on, where the host can do that. */
 void gnp_sim_one_cpu(void);
 

@@ -171,7 +171,7 @@ static void task(int status, void *arg)
 
 static int dial(home *h, gn_handle loop)
 {
-    static const char *const hosts[] = { "tcp://" HOST, "tcp://two.test:6000", "tcp://127.0.0.1:6001" };
+    static const char *const hosts[] = { ("tcp://" HOST), "tcp://two.test:6000", "tcp://127.0.0.1:6001" };
     gn_dial_options o;
 
     gn_dial_options_init(&o);

@@ -261,7 +261,7 @@ static void work(void *arg)
 
 static int dial(server *s, gn_handle loop)
 {
-    static const char *const hosts[] = { "tcp://" HOST, "tcp://127.0.0.1:6001", "tcp://slow.test:6000" };
+    static const char *const hosts[] = { ("tcp://" HOST), "tcp://127.0.0.1:6001", "tcp://slow.test:6000" };
     gn_dial_options o;
 
     gn_dial_options_init(&o);

@@ -211,23 +211,23 @@ static void look(gn_handle h, int status, void *arg)
 
 /* -------------------------------------------------------------- scheduled */
 
-typedef struct wait {
+typedef struct waiting {
     hall *hall;
     uint64_t due, canceled_at;
     int ended, canceled, status;
     unsigned loop;
     gn_op op;
-} wait;
+} waiting;
 
 typedef struct scheduler {
     hall *hall;
     unsigned count;
-    wait waits[OPS];
+    waiting waits[OPS];
 } scheduler;
 
 static void on_wait(gn_handle h, int status, void *arg)
 {
-    wait *w = arg;
+    waiting *w = arg;
     const gn_loop *l = gn_loop_current();
 
     (void)h;
@@ -250,7 +250,7 @@ static void on_wait(gn_handle h, int status, void *arg)
          "a cancel came in time and did nothing");
 }
 
-static void cancel(wait *w)
+static void cancel(waiting *w)
 {
     int ended = w->ended, rc;
 
@@ -271,7 +271,7 @@ static void scheduler_run(void *arg)
     hall *h = s->hall;
 
     for (unsigned i = 0; i < s->count; i++) {
-        wait *w = &s->waits[i];
+        waiting *w = &s->waits[i];
         uint64_t delay = draw_delay(h), now = gn_now();
         w->hall = h;
         w->loop = (unsigned)gnp_sim_below(h->loops);
