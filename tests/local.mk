@@ -48,6 +48,17 @@ check-ubsan:
 check-tsan:
 	@$(subbuild) sub/tsan --enable-sanitize=thread
 	@cd sub/tsan && $(slowly) 0.25 8 $(MAKE) $(AM_MAKEFLAGS) check-running
+# Compiles and links everything for macOS and the BSDs, and runs nothing of it; needs a network the first time.
+# make cross-check CROSS='x86_64-freebsd aarch64-macos' JOBS=2
+CROSS =
+CHECK_SOURCE =
+cross-check:
+	@JOBS='$(JOBS)' MAKE='$(MAKE)' CHECK_SOURCE='$(CHECK_SOURCE)' \
+		$(SHELL) $(top_srcdir)/tests/tools/cross-check '$(top_srcdir)' sub/cross $(CROSS)
+print-programs:
+	@for p in $(check_PROGRAMS) $(check_DATA); do echo "test:$$p"; done
+	@for p in $(noinst_PROGRAMS); do echo "other:$$p"; done
+.PHONY: cross-check print-programs
 # Which branches of lib/ the unit, net and sim tests take; see tests/tools/coverage.
 COVERAGE_SEEDS = 300
 COVERAGE_LIMIT = 95

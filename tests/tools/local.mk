@@ -14,6 +14,7 @@ EXTRA_DIST += \
 	%D%/count-tests \
 	%D%/coverage \
 	%D%/coverage-exceptions \
+	%D%/cross-check \
 	%D%/run-test \
 	%D%/slowly \
 	%D%/subbuild \
