@@ -36,7 +36,6 @@ platform_posix = \
 	%D%/posix/verbs.c
 
 platform_linux = \
-	%D%/linux/backends.c \
 	%D%/linux/cgroup.c \
 	%D%/linux/cgroup.h \
 	%D%/linux/cpu.c \
@@ -86,6 +85,14 @@ else
 platform_epoll_wait = %D%/linux/epoll_wait1.c
 endif
 
+# --with-kqueue: the BSDs' poller on a library that knows Linux.
+if GNP_KQUEUE_LIBRARY
+platform_linux_backends = %D%/linux/backends_kqueue.c \
+	%D%/bsd/kqueue.c %D%/bsd/kqueue.h %D%/bsd/kqueue_library.c
+else
+platform_linux_backends = %D%/linux/backends.c
+endif
+
 # What is known of no system but POSIX: the other file of each pair.
 platform_plain = \
 	%D%/posix/backends.c \
@@ -97,6 +104,8 @@ platform_plain = \
 if OS_LINUX
 libplatform_la_SOURCES += $(platform_posix) $(platform_linux) \
 	$(platform_accept) $(platform_dgram) $(platform_time) $(platform_epoll_wait)
+libplatform_la_SOURCES += $(platform_posix) $(platform_linux) $(platform_linux_backends) \
+	$(platform_accept) $(platform_dgram) $(platform_epoll_wait)
 
 # Nothing but POSIX, for tests/conform; and what a new port can begin with.
 check_LTLIBRARIES += libplatform_plain.la

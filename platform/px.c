@@ -6,10 +6,8 @@
 #define DGRAM_BATCH 32u       /* 8 to 128 make no difference beyond the noise, see bench/linux/gannet-udp */
 #define DGRAM_BATCH_MAX 1024u /* UIO_MAXIOV, the most that recvmmsg takes */
 
-int gnp_px_init(gnp_px *p, const gnp_ops *ops, const gnp_poller_config *config)
+int gnp_px_init_bare(gnp_px *p, const gnp_ops *ops, const gnp_poller_config *config)
 {
-    int r;
-
     p->base.ops = ops;
     p->ready.next = p->ready.prev = &p->ready;
     p->dgram_size = config->dgram_size;
@@ -17,9 +15,17 @@ int gnp_px_init(gnp_px *p, const gnp_ops *ops, const gnp_poller_config *config)
     if (p->dgram_batch > DGRAM_BATCH_MAX)
         p->dgram_batch = DGRAM_BATCH_MAX;
     p->scratch_size = config->read_buffer;
+    p->wake_read = p->wake_write = -1;
     p->scratch = gnp_alloc(p->scratch_size);
-    if (p->scratch == NULL)
-        return GNP_ENOMEM;
+    return p->scratch != NULL ? GNP_OK : GNP_ENOMEM;
+}
+
+int gnp_px_init(gnp_px *p, const gnp_ops *ops, const gnp_poller_config *config)
+{
+    int r = gnp_px_init_bare(p, ops, config);
+
+    if (r != GNP_OK)
+        return r;
     r = gnp_px_wake_open(&p->wake_read, &p->wake_write);
     if (r != GNP_OK)
         gnp_free(p->scratch, p->scratch_size);
@@ -30,7 +36,8 @@ void gnp_px_fini(gnp_px *p)
 {
     gnp_px_rights_drop(p);
     gnp_px_dgram_fini(p);
-    gnp_px_wake_close(p->wake_read, p->wake_write);
+    if (p->wake_read >= 0)
+        gnp_px_wake_close(p->wake_read, p->wake_write);
     gnp_free(p->scratch, p->scratch_size);
 }
 

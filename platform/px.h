@@ -72,6 +72,8 @@ int gnp_px_fail(int e);
 
 /* Fills in the common part: buffers and the wake-up.  GNP_OK, GNP_ENOMEM, GNP_EMFILE... */
 int gnp_px_init(gnp_px *p, const gnp_ops *ops, const gnp_poller_config *config);
+/* The same without the wake-up, for a poller that has one of its own: GNP_OK or GNP_ENOMEM. */
+int gnp_px_init_bare(gnp_px *p, const gnp_ops *ops, const gnp_poller_config *config);
 void gnp_px_fini(gnp_px *p);
 
 /* ops->wake; and what the poller does when the wake-up was reported. */
