@@ -97,6 +97,7 @@ endif
 platform_plain = \
 	%D%/posix/backends.c \
 	%D%/posix/dgram_plain.c \
+	%D%/posix/group_plain.c \
 	%D%/posix/plain.c \
 	%D%/posix/sendfile_plain.c \
 	%D%/posix/wake_pipe.c
@@ -124,18 +125,79 @@ libplatform_plain_la_SOURCES = \
 libplatform_plain_la_SOURCES += %D%/linux/epoll_wait1.c
 endif
 
-# The BSDs' own files replace those of platform_plain one by one.
-platform_bsd = $(platform_plain)
-if OS_BSD
-libplatform_la_SOURCES += $(platform_posix) $(platform_bsd) \
-	$(platform_accept) $(platform_dgram) $(platform_time)
+# Which of the BSDs' own files a system takes, its headers and functions say.
+if GNP_CPUSET_CREATE
+platform_bsd_cpu = %D%/bsd/cpu_object.c
+else
+if GNP_CPU_MASK
+platform_bsd_cpu = %D%/bsd/cpu_mask.c
+else
+platform_bsd_cpu = %D%/bsd/cpu_plain.c
+endif
+endif
+if GNP_XUCRED_PID
+platform_bsd_pid = %D%/bsd/peer_pid_xucred.c
+else
+platform_bsd_pid = %D%/bsd/peer_pid.c
+endif
+if GNP_KI_RSSIZE
+platform_bsd_resident = %D%/bsd/resident_freebsd.c
+else
+if GNP_KP_VM_RSSIZE
+platform_bsd_resident = %D%/bsd/resident_dragonfly.c
+else
+platform_bsd_resident = %D%/bsd/resident_sized.c
+endif
+endif
+if GNP_REUSEPORT_LB
+platform_bsd_reuseport = %D%/bsd/reuseport_lb.c
+else
+if OS_DRAGONFLY
+platform_bsd_reuseport = %D%/bsd/reuseport_dragonfly.c
+else
+platform_bsd_reuseport = %D%/bsd/reuseport_plain.c
+endif
+endif
+if GNP_SENDFILE
+platform_bsd_sendfile = %D%/bsd/sendfile.c
+else
+platform_bsd_sendfile = %D%/posix/sendfile_plain.c
+endif
+if GNP_PTHREAD_SET_NAME
+platform_bsd_name = %D%/bsd/thread_name_set.c
+else
+platform_bsd_name = %D%/bsd/thread_name_format.c
 endif
 
-# macOS shares files of platform/bsd and has own ones in platform/darwin.
-platform_darwin = $(platform_plain)
+# The BSDs and macOS alike.
+platform_kqueue = \
+	%D%/bsd/backends.c \
+	%D%/bsd/cred.c \
+	%D%/bsd/cred.h \
+	%D%/bsd/dgram.c \
+	%D%/bsd/kqueue.c \
+	%D%/bsd/kqueue.h \
+	%D%/bsd/kqueue_native.c \
+	%D%/bsd/sockopt.c \
+	%D%/posix/group_plain.c \
+	%D%/posix/wake_pipe.c
+
+if OS_BSD
+libplatform_la_SOURCES += $(platform_posix) $(platform_kqueue) $(platform_accept) $(platform_dgram) \
+	$(platform_time) $(platform_bsd_cpu) $(platform_bsd_name) $(platform_bsd_pid) $(platform_bsd_resident) \
+	$(platform_bsd_reuseport) $(platform_bsd_sendfile) %D%/bsd/device_plain.c
+endif
+
 if OS_DARWIN
-libplatform_la_SOURCES += $(platform_posix) $(platform_darwin) \
-	$(platform_accept) $(platform_dgram) $(platform_time)
+libplatform_la_SOURCES += $(platform_posix) $(platform_kqueue) $(platform_dgram) $(platform_time) \
+	%D%/bsd/cpu_plain.c \
+	%D%/bsd/peer_pid.c \
+	%D%/bsd/reuseport_plain.c \
+	%D%/darwin/device.c \
+	%D%/darwin/resident.c \
+	%D%/darwin/sendfile.c \
+	%D%/darwin/socket.c \
+	%D%/darwin/thread_name.c
 endif
 
 # The simulated system, see sim.h.  The core is compiled again for it, so that its atomic operations

@@ -19,3 +19,9 @@ int gnp_px_os_accept(gnp_sock *listener, struct sockaddr *sa, unsigned *len)
         *len = (unsigned)n;
     return fd;
 }
+
+int gnp_px_os_quiet(int fd)
+{
+    (void)fd;
+    return 0; /* MSG_NOSIGNAL does it */
+}

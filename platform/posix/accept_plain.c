@@ -44,3 +44,9 @@ int gnp_px_os_accept(gnp_sock *listener, struct sockaddr *sa, unsigned *len)
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     return prepare(fd);
 }
+
+int gnp_px_os_quiet(int fd)
+{
+    (void)fd;
+    return 0; /* MSG_NOSIGNAL does it */
+}

@@ -98,7 +98,7 @@ static void from_un(const struct sockaddr_un *un, unsigned len, gnp_addr *out)
         n = sizeof(un->sun_path);
     if (n > GNP_UNIX_PATH_MAX)
         n = GNP_UNIX_PATH_MAX;
-    if (n > 0 && un->sun_path[0] != '\0')
+    if (n > 0 && (un->sun_path[0] != '\0' || !gnp_px_abstract)) /* the BSDs give an unnamed peer many zeros */
         n = strnlen(un->sun_path, n);
     out->family = GNP_FAMILY_UNIX;
     out->len = (uint8_t)n;

@@ -67,6 +67,8 @@ int gnp_sock_import(gnp_sock *out, intptr_t os)
     flags = fcntl(fd, F_GETFL);
     if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) != 0)
         return gnp_px_fail(errno);
+    if (gnp_px_os_quiet(fd) != 0)
+        return gnp_px_fail(EINVAL); /* it is dead */
     out->os = os;
     out->kind = (uint8_t)kind;
     out->family = (uint8_t)family;

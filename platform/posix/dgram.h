@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What POSIX has no words for about datagrams; dgram.c of the system, or dgram_plain.c. */
+/* What POSIX has no words for about datagrams; dgram.c of the system, or dgram_plain.c
+ * and group_plain.c. */
 #ifndef GNP_POSIX_DGRAM_H
 #define GNP_POSIX_DGRAM_H
 

@@ -6,6 +6,11 @@
 #include "../px.h"
 
 #include <sys/types.h>
+#include <sys/socket.h>
+
+#ifndef MSG_NOSIGNAL /* macOS before 15: see darwin/socket.c */
+#  define MSG_NOSIGNAL 0
+#endif
 
 /* What a receive into the scratch buffer that returned r (and errno) means. */
 int gnp_px_received(gnp_px *p, gnp_sock *s, ssize_t r, const void **data, size_t *n);
@@ -16,6 +21,10 @@ int gnp_px_received(gnp_px *p, gnp_sock *s, ssize_t r, const void **data, size_t
 struct sockaddr;
 int gnp_px_os_socket(int domain, int type);
 int gnp_px_os_accept(gnp_sock *listener, struct sockaddr *sa, unsigned *len);
+
+/* Where there is no MSG_NOSIGNAL: no write to a socket that others have made raises SIGPIPE.  0, or -1 with
+ * errno. */
+int gnp_px_os_quiet(int fd);
 
 /* sockopt.c of the system. */
 int gnp_px_os_reuseport(int fd); /* 0, or -1 with errno */

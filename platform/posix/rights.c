@@ -30,6 +30,9 @@ static void keep(gnp_px *p, int fd)
         close(fd);
 }
 
+/* OpenBSD's CMSG_NXTHDR casts what it has aligned. */
+#pragma GCC diagnostic ignored "-Wcast-align"
+
 /* Takes everything that is in m, also when not all had room. */
 static void collect(gnp_px *p, struct msghdr *m)
 {

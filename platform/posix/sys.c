@@ -9,6 +9,10 @@
 #include <time.h>
 #include <unistd.h>
 
+/* macOS says that there is no limit, and refuses what is above one that is not told (setrlimit(2): OPEN_MAX,
+ * 10,240, or more): found by halves from here. */
+#define NO_LIMIT ((rlim_t)64 * 10240)
+
 int gnp_sys_init(void)
 {
     gnp_px_cpu_init();
@@ -80,10 +84,14 @@ uint64_t gnp_descriptor_limit(int raise)
     if (getrlimit(RLIMIT_NOFILE, &l) != 0)
         return 0;
     if (raise && l.rlim_cur != l.rlim_max) {
-        rlim_t before = l.rlim_cur;
+        rlim_t before = l.rlim_cur, most = NO_LIMIT;
         l.rlim_cur = l.rlim_max;
-        if (setrlimit(RLIMIT_NOFILE, &l) != 0)
-            l.rlim_cur = before;
+        while (setrlimit(RLIMIT_NOFILE, &l) != 0) {
+            l.rlim_cur = most > before ? most : before;
+            if (most <= before)
+                break;
+            most /= 2;
+        }
     }
     return l.rlim_cur == RLIM_INFINITY ? UINT64_MAX : (uint64_t)l.rlim_cur;
 }
