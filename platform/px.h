@@ -203,5 +203,10 @@ void gnp_px_dgram_done(gnp_px *p, gnp_sock *s, gnp_px_batch **held);
 void gnp_px_dgram_drop(gnp_px *p, gnp_px_batch **held); /* gives the batch back unread */
 void gnp_px_dgram_fini(gnp_px *p);                      /* frees all batches */
 int gnp_px_sendto(gnp_sock *s, const gnp_dgram_out *out, unsigned count, unsigned *sent);
+/* ... ended early with code: WRITABLE is owed after GNP_AGAIN only, not for one that went wrong. */
+static inline void gnp_px_sendto_cut(gnp_sock *s, int code)
+{
+    s->state = code == GNP_AGAIN ? s->state | PX_WRITE : s->state & ~(uint32_t)PX_WRITE;
+}
 
 #endif

@@ -224,10 +224,10 @@ int gnp_px_sendto(gnp_sock *s, const gnp_dgram_out *out, unsigned count, unsigne
     while (*sent < count) { /* each turn sends at least one or ends */
         unsigned left = count - *sent;
         int n = send_some(s, out + *sent, left < SEND_BATCH ? left : SEND_BATCH);
-        if (n == GNP_AGAIN)
-            s->state |= PX_WRITE;
-        if (n < 0)
+        if (n < 0) {
+            gnp_px_sendto_cut(s, n);
             return n;
+        }
         *sent += (unsigned)n;
     }
     s->state &= ~(uint32_t)PX_WRITE;
