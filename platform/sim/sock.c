@@ -105,6 +105,8 @@ int gnp_sock_get(const gnp_sock *s, int opt, int64_t *value)
     gnp_sim_call();
     if (option_of(s, opt) == NULL)
         return gnp_sim_error(GNP_ENOTSUP);
+    if (gnp_sim_fault(sim.knobs.sock_error))
+        return gnp_sim_error(GNP_EIO);
     *value = f->opts[opt];
     return GNP_OK;
 }
@@ -491,6 +493,8 @@ int gnp_sock_peer(const gnp_sock *s, gnp_addr *out)
     gnp_sim_call();
     if (f->kind == SIM_STREAM ? !gnp_sim_stream_connected(f) : !f->connected)
         return gnp_sim_error(GNP_ENOTCONN);
+    if (gnp_sim_fault(sim.knobs.sock_error))
+        return gnp_sim_error(GNP_EIO);
     *out = f->peer;
     return GNP_OK;
 }

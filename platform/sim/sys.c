@@ -70,6 +70,8 @@ int gnp_append_open(const char *path, intptr_t *out)
 int gnp_append(intptr_t file, const char *text, size_t n)
 {
     (void)gnp_sim_get(file);
+    if (gnp_sim_fault(sim.knobs.sock_error))
+        return gnp_sim_error(GNP_EIO);
     gnp_stderr(text, n);
     return GNP_OK;
 }
@@ -95,6 +97,7 @@ static struct {
 } watchers[WATCHERS];
 static unsigned keepers; /* holds, and pollers that watch */
 static int kept;         /* the signal that has come since the first of them */
+static unsigned handlers; /* that run now */
 static struct {
     int claimed, came;
     int is_default;      /* a signal that was kept has put the default in the handler's place */
@@ -182,6 +185,13 @@ int gnp_signal_take(gnp_poller *p)
     return what;
 }
 
+/* One that runs may have a poller in hand; it ends soon. */
+static void handlers_end(void)
+{
+    while (handlers != 0)
+        gnp_sim_pass();
+}
+
 void gnp_signal_unwatch(gnp_poller *p)
 {
     int i;
@@ -192,6 +202,7 @@ void gnp_signal_unwatch(gnp_poller *p)
         return;
     watchers[i].poller = NULL;
     keepers--;
+    handlers_end();
 }
 
 int gnp_signal_claim(int what)
@@ -213,12 +224,14 @@ void gnp_signal_disclaim(int what)
     claims[what].claimed = 0;
     claims[what].route = NULL;
     claims[what].is_default = kept != GNP_SIGNAL_NONE; /* those who watch have had their signal */
+    handlers_end();
 }
 
 void gnp_signal_route(int what, gnp_poller *p)
 {
     gnp_sim_call();
     claims[what].route = p;
+    handlers_end();
     if (p != NULL && claims[what].came)
         gnp_wake(p);
 }
@@ -248,12 +261,8 @@ static void tell_watchers(int what)
     }
 }
 
-int gnp_sim_signal(int what)
+static int deliver(int what)
 {
-    gnp_sim_call();
-    gnp_sim_mark("kill", what, 0, 0);
-    if (!exists(what))
-        gnp_sim_fail("there is no signal %d", what);
     if (claims[what].claimed) {
         claims[what].came = 1;
         if (claims[what].route != NULL)
@@ -266,6 +275,20 @@ int gnp_sim_signal(int what)
         return -1;
     tell_watchers(what);
     return 1;
+}
+
+int gnp_sim_signal(int what)
+{
+    int r;
+
+    gnp_sim_call();
+    gnp_sim_mark("kill", what, 0, 0);
+    if (!exists(what))
+        gnp_sim_fail("there is no signal %d", what);
+    handlers++;
+    r = deliver(what);
+    handlers--;
+    return r;
 }
 
 /* ------------------------------------------------------------ CPU and limits */
@@ -307,5 +330,6 @@ void gnp_sim_begin_sys(void)
     memset(watchers, 0, sizeof(watchers));
     memset(claims, 0, sizeof(claims));
     keepers = 0;
+    handlers = 0;
     kept = GNP_SIGNAL_NONE;
 }

@@ -760,8 +760,9 @@ START_TEST(inbound_max_pauses_and_resumes)
     e = start_kind(_i, &h, &p, &o);
     c = tc_connect(net, nt_url(e, 0));
     sent = tc_stuff(c, 64 * NT_MIB, 300 * NT_MS);
+    while (gnp_load64(&p.most) < 128 * NT_KIB) /* on a busy machine it is only slow */
+        sent += tc_stuff(c, 64 * NT_MIB, 300 * NT_MS);
     ck_assert_msg(sent < 8 * NT_MIB, "%llu bytes went in", (unsigned long long)sent);
-    ck_assert_uint_ge(gnp_load64(&p.most), 128 * NT_KIB);
     ck_assert_uint_le(gnp_load64(&p.most), 128 * NT_KIB + 16 * NT_KIB);
     cpu = gnp_process_cpu();
     gnp_sleep_until(gnp_now() + 300 * NT_MS);

@@ -33,6 +33,7 @@ typedef struct house {
     uint64_t came, greeted, refused;
     unsigned char seen[PEERS];
     int stopping, over, limited;
+    int lossy; /* hosts may vanish */
 } house;
 
 /* ---------------------------------------------------------------- callbacks */
@@ -117,7 +118,9 @@ static void guest_run(void *arg)
     gnp_sim_peer *p = gnp_sim_connect(h->places[g->place].addr, &why);
     gnp_sim_note("guest", p != NULL, why);
     if (p == NULL) {
-        must(h->stopping || gnp_sim_faults() > 0, "nobody answers at %s: %d", h->places[g->place].addr, why);
+        /* While the house is full nobody is taken out of a listener's queue: it may be full for long. */
+        must(h->stopping || gnp_sim_faults() > 0 || (h->limited && why == GN_ETIMEDOUT),
+             "nobody answers at %s: %d", h->places[g->place].addr, why);
         return;
     }
     h->came++;
@@ -274,6 +277,7 @@ static void run(void *arg)
 
     (void)arg;
     must(h != NULL, "no memory");
+    h->lossy = gnp_sim_knobs_now()->lost_peer != 0;
     if (!open_house(h, &handler)) {
         free(h);
         return;
@@ -298,7 +302,8 @@ static void run(void *arg)
     crew_join(&others);
     for (uint64_t until = gn_now() + 10 * SECOND; h->open > 0 && gn_now() < until;)
         gnp_sim_sleep(MS);
-    must(h->open == 0, "%llu connections do not close", (unsigned long long)h->open);
+    /* Of a host that vanished while nobody had anything to send nobody ever hears. */
+    must(h->open == 0 || h->lossy, "%llu connections do not close", (unsigned long long)h->open);
     check_stats(h);
     finish(h->engine, SECOND);
     must(h->opened == h->closed, "%llu opened, %llu closed", (unsigned long long)h->opened,
