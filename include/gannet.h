@@ -825,8 +825,8 @@ GN_API int gn_execute(gn_handle h, gn_done fn, void *arg);
 GN_API int gn_execute_low(gn_handle h, gn_done fn, void *arg);
 
 /* gn_write without a copy: the memory must stay untouched until done, which here comes when the system
- * has taken all of it (or with the error because of which it will not).  done must not be NULL.  In done
- * also GN_ENOTSUP: a datagram connection. */
+ * has taken all of it, or with the error because of which that is not known to have happened: the peer may
+ * have got some of it, or all.  done must not be NULL.  In done also GN_ENOTSUP: a datagram connection. */
 GN_API int gn_write_ref(gn_handle h, const gn_iov *iov, unsigned count, gn_done done, void *arg);
 
 /* gn_write (with a copy) whose done comes when the system has taken all of it. */

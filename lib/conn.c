@@ -88,9 +88,19 @@ void gni_conn_more_free(gn_conn *c)
 
 static void traffic(gn_conn *c, const void *data, size_t n);
 
+static void outbound_clear(gn_conn *c)
+{
+    int lost = c->reason == GN_OK || c->reason == GN_EOF ? GN_ECLOSED : c->reason;
+    gni_segq_clear(&c->u.out, &c->loop->segs, lost);
+}
+
 static void conn_release(gn_conn *c)
 {
     if ((c->flags & (GNI_F_DIRTY | GNI_F_INFLIGHT)) == 0) {
+        if ((c->flags & GNI_F_FLYING) != 0) {
+            outbound_clear(c); /* only now does the system no longer read from there */
+            gni_budget_update(c);
+        }
         gni_conn_more_free(c);
         gni_conntab_release(&c->loop->conns, c);
     }
@@ -191,8 +201,8 @@ static gn_action conn_finish(gn_conn *c, int reason)
     gni_ring_free(&c->inbound);
     if ((c->flags & GNI_F_DGRAM) != 0) {
         gni_udp_forget(c);
-    } else {
-        gni_segq_clear(&c->u.out, &l->segs, reason == GN_OK || reason == GN_EOF ? GN_ECLOSED : reason);
+    } else if ((c->flags & GNI_F_FLYING) == 0) {
+        outbound_clear(c);
     }
     gni_descriptors_drop(c);
     gni_budget_update(c);
@@ -431,7 +441,8 @@ static void settle(gn_conn *c)
         settle_datagrams(c);
         return;
     }
-    if (!gni_segq_empty(&c->u.out) && (c->flags & (GNI_F_BLOCKED | GNI_F_FAILED | GNI_F_RESET)) == 0) {
+    if (!gni_segq_empty(&c->u.out) &&
+        (c->flags & (GNI_F_BLOCKED | GNI_F_FLYING | GNI_F_FAILED | GNI_F_RESET)) == 0) {
         gni_out_send_queue(c);
     }
     if (c->inbound.len == 0 && c->inbound.buf != NULL) {
@@ -712,6 +723,9 @@ void gni_conn_event(gn_conn *c, const gnp_event *ev)
         gni_dial_event(c, ev);
         return;
     }
+    if ((ev->what & GNP_EV_SENT) != 0) {
+        gni_out_sent(c, ev); /* settling it sends more */
+    }
     if ((ev->what & (GNP_EV_WRITABLE | GNP_EV_HANGUP)) != 0 && (c->flags & GNI_F_BLOCKED) != 0) {
         c->flags &= ~(uint32_t)GNI_F_BLOCKED;
         gni_out_send_queue(c); /* first, so that reading can go on */
@@ -721,6 +735,11 @@ void gni_conn_event(gn_conn *c, const gnp_event *ev)
     }
     if ((ev->what & GNP_EV_HANGUP) != 0) {
         conn_hangup(c);
+    }
+    if ((ev->what & GNP_EV_SENT) != 0 && gni_migrate_waits(c)) {
+        gni_conn_mark_dirty(c);
+        gni_migrate_landed(c);
+        return;
     }
     gni_conn_settle(c);
 }

@@ -50,7 +50,8 @@ enum {
     GNI_F_SINK = 2097152, /* the input of another connection comes here */
     GNI_F_CATCHING = 4194304, /* see migrate.c */
     GNI_F_END = 8388608,  /* its end came while it was piped: on_eof is owed when it no longer is */
-    GNI_F_STARVED = 16777216 /* there was no memory for what came: it rests for a while, see udp.c */
+    GNI_F_STARVED = 16777216, /* there was no memory for what came: it rests for a while, see udp.c */
+    GNI_F_FLYING = 33554432 /* the system reads from the outbound queue: SENT follows, or CLOSED */
 };
 
 /*

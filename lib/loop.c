@@ -425,6 +425,7 @@ static int loop_setup(gn_loop *l)
     if (rc != GNP_OK) {
         return rc;
     }
+    l->pinned = (gnp_poller_caps(l->poller) & GNP_CAP_INFLIGHT) != 0 ? GNP_SEND_PINNED : 0;
     l->edge = o->edge_triggered;
     l->read_buffer = o->read_buffer;
     l->edge_chunk = o->edge_chunk;

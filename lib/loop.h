@@ -87,6 +87,7 @@ struct gn_loop {
     gnp_atomic32 kicked;  /* it is on its way */
     gnp_atomic32 limited; /* an acceptor here waits at a limit */
     unsigned late;     /* acceptors whose close is in flight */
+    unsigned pinned;   /* flag of gnp_send for what is in queues, if this poller has sends in flight */
     int edge;
     size_t read_buffer, edge_chunk, outbound_max; /* of the options */
     int draining;

@@ -36,6 +36,7 @@ struct gni_trail {
     uint32_t left; /* with GNI_F_CATCHING: the number of its last departure from this loop */
     unsigned markers; /* ... and how many are still under way */
     gni_taskq held;
+    gni_taskq landing; /* moves that wait for the end of a send in flight */
     home home[]; /* by the index of the loop */
 };
 
@@ -236,6 +237,7 @@ void gni_migrate_end(gn_conn *c)
     c->more->trail = NULL;
     c->flags &= ~(uint32_t)GNI_F_CATCHING;
     queue_run(&k->held, GN_ECLOSED);
+    queue_run(&k->landing, GN_ECLOSED);
     for (unsigned i = 0; i < k->loops; i++) {
         home *o = &k->home[i];
         if (o->h == GN_HANDLE_NONE || slot_of(o->h) == c) {
@@ -305,6 +307,16 @@ static int settle_down(move *m, gn_loop *l, gn_conn *c)
         gni_conn_mark_dirty(c);
     }
     return rc;
+}
+
+int gni_migrate_waits(const gn_conn *c)
+{
+    return c->more != NULL && c->more->trail != NULL && c->more->trail->landing.first != NULL;
+}
+
+void gni_migrate_landed(gn_conn *c)
+{
+    queue_run(&c->more->trail->landing, GN_OK);
 }
 
 static void move_finish(move *m, gn_handle h, int status)
@@ -518,6 +530,16 @@ static int move_start(gn_conn *c, gn_loop *target, gni_ask *ask)
     return GN_OK;
 }
 
+static int landing_wait(gn_conn *c, gni_task *t)
+{
+    gni_trail *k = trail_make(c);
+    if (k == NULL) {
+        return GN_ENOMEM;
+    }
+    queue_add(&k->landing, t);
+    return GN_OK;
+}
+
 /* Outside of every callback, as all tasks run. */
 static void migrate_run(gni_task *t, int status)
 {
@@ -542,8 +564,11 @@ static void migrate_run(gni_task *t, int status)
     memcpy(&where, o->data, sizeof where);
     gn_loop *target = target_of(l->engine, where);
     int rc = movable(c);
+    if (rc == GN_OK && target == NULL) {
+        rc = GN_ECLOSED;
+    }
     if (rc == GN_OK && target != l) {
-        rc = target == NULL ? GN_ECLOSED : move_start(c, target, o);
+        rc = (c->flags & GNI_F_FLYING) != 0 ? landing_wait(c, t) : move_start(c, target, o);
         if (rc == GN_OK) {
             return;
         }

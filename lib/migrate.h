@@ -26,4 +26,10 @@ int gni_migrate_follow(gn_handle *to, gni_task *t, gn_conn **c);
 /* The connection ends: so do its tombstones, and what is held completes. */
 void gni_migrate_end(gn_conn *c);
 
+/* It is to move, but waits until no send is in flight: then no other is begun. */
+int gni_migrate_waits(const gn_conn *c);
+
+/* If so, and the send in flight has ended, outside of every callback: it may have moved away after this. */
+void gni_migrate_landed(gn_conn *c);
+
 #endif

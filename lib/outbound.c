@@ -6,6 +6,7 @@
 #include "budget.h"
 #include "engine.h"
 #include "loop.h"
+#include "migrate.h"
 
 /* Bytes of one connection's queue sent in one turn, so that a fast reader of a big answer does
  * not hold up the loop: 1 MiB is about 0.2 ms of loopback. */
@@ -118,7 +119,8 @@ static int send_first(gn_conn *c, uint64_t *asked, uint64_t *sent)
         for (unsigned i = 0; i < count; i++) {
             *asked += span[i].len;
         }
-        rc = gnp_send(p, &c->sock, span, count, more ? GNP_SEND_MORE : 0, &n);
+        unsigned pinned = gni_migrate_waits(c) ? 0 : c->loop->pinned;
+        rc = gnp_send(p, &c->sock, span, count, pinned | (more ? GNP_SEND_MORE : 0), &n);
     }
     *sent = n;
     return rc;
@@ -129,13 +131,13 @@ void gni_out_send_queue(gn_conn *c)
     gn_loop *l = c->loop;
     gni_segq *q = &c->u.out;
     uint64_t moved = 0;
-    while (!gni_segq_empty(q) && (c->flags & (GNI_F_BLOCKED | GNI_F_FAILED)) == 0) {
+    while (!gni_segq_empty(q) && (c->flags & (GNI_F_BLOCKED | GNI_F_FLYING | GNI_F_FAILED)) == 0) {
         uint64_t asked = 0;
         uint64_t sent = 0;
         int rc = send_first(c, &asked, &sent);
         gni_count(&l->stats.writes, 1);
-        if (rc == GNP_AGAIN) {
-            c->flags |= GNI_F_BLOCKED;
+        if (rc == GNP_AGAIN || rc == GNP_INFLIGHT) {
+            c->flags |= rc == GNP_AGAIN ? GNI_F_BLOCKED : GNI_F_FLYING;
             return;
         }
         if (rc != GNP_OK) {
@@ -154,6 +156,19 @@ void gni_out_send_queue(gn_conn *c)
             return;
         }
     }
+}
+
+void gni_out_sent(gn_conn *c, const gnp_event *ev)
+{
+    gn_loop *l = c->loop;
+    c->flags &= ~(uint32_t)GNI_F_FLYING;
+    if (ev->status != GNP_OK) {
+        gni_conn_fail(c, ev->status, 0);
+        return;
+    }
+    gni_count(&l->stats.bytes_out, ev->bytes);
+    touch(c);
+    gni_segq_consume(&c->u.out, &l->segs, ev->bytes);
 }
 
 /* One piece into the stage.  *hot is set when the caller's own memory is pointed at, which must

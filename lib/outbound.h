@@ -44,6 +44,9 @@ int gni_out_send_stage(gn_conn *c);
  * up (then the connection is marked dirty).  A failure is kept in the connection. */
 void gni_out_send_queue(gn_conn *c);
 
+/* The send in flight has ended.  What is next in the queue is not sent yet. */
+void gni_out_sent(gn_conn *c, const gnp_event *ev);
+
 /* Bytes staged or queued. */
 size_t gni_out_bytes(const gn_conn *c);
 

@@ -214,6 +214,7 @@ libplatform_sim_la_SOURCES = \
 	%D%/poller.c \
 	%D%/sim/addr.c \
 	%D%/sim/file.c \
+	%D%/sim/flight.c \
 	%D%/sim/knobs.c \
 	%D%/sim/late.c \
 	%D%/sim/mem.c \

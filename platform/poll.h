@@ -22,10 +22,12 @@
  *     gets another's bytes or events.
  *  7. gnp_send that took less than all, or said GNP_AGAIN, is followed by WRITABLE as
  *     soon as there is room.  Otherwise WRITABLE comes only as a spurious hint.
- *  8. GNP_INFLIGHT: the memory stays untouched until SENT carries its bytes; on
- *     gnp_close it means that exactly one CLOSED follows, and until then gnp_sock
- *     stays where it is.  Only a backend with GNP_CAP_INFLIGHT ever says it, gnp_send only
- *     to a caller who passed GNP_SEND_PINNED.
+ *  8. GNP_INFLIGHT of gnp_send: the system reads the memory until exactly one SENT says how many
+ *     of the bytes went (the rest was not taken, as after a short send) or why none did.  Until then
+ *     the memory stays as it is, the socket gets no other verb of sending and no gnp_shutdown,
+ *     and gnp_detach says GNP_EBUSY.  GNP_INFLIGHT of gnp_close: exactly one CLOSED follows, and until
+ *     then gnp_sock, and what was in flight, stay as they are; no SENT comes any more.  Only a backend
+ *     with GNP_CAP_INFLIGHT ever says it, gnp_send only to a caller who passed GNP_SEND_PINNED.
  *  9. gnp_poller_wait takes absolute monotonic time and never returns before it without
  *     an event, except on interruption, which is "no events".
  * 10. Without GNP_READ nothing is read from the socket, whatever the peer sends, and no
@@ -43,7 +45,7 @@ enum { GNP_READ = 1 }; /* interest; that in writing is kept by the poller itself
 enum {
     GNP_EV_READABLE = 1, /* gnp_recv, gnp_recvfrom or gnp_accept may have something */
     GNP_EV_WRITABLE = 2, /* gnp_send may take more; or a connect has ended */
-    GNP_EV_SENT = 4,     /* bytes of GNP_INFLIGHT sends are done: event.bytes, or event.status */
+    GNP_EV_SENT = 4,     /* a send in flight has ended: event.bytes went, or event.status is its error */
     GNP_EV_CLOSED = 8,   /* the memory of the socket is free again */
     GNP_EV_HANGUP = 16,  /* see 10; also beside READABLE and WRITABLE */
     GNP_EV_WOKEN = 32    /* sock is NULL */

@@ -19,6 +19,7 @@ static const knob knobs[] = {
     KNOB(thread_error),   KNOB(sock_error),      KNOB(alloc_fail_at), KNOB(descriptors),
     KNOB(dgram_lost),     KNOB(dgram_twice),     KNOB(pipe_bytes),    KNOB(latency_ns),
     KNOB(jitter_ns),      KNOB(reuseport_balances), KNOB(late_close), KNOB(wall_jump),
+    KNOB(late_send),
     KNOB(lost_peer),      KNOB(wait_error),      KNOB(dgram_cut),
     KNOB(no_ipv6),        KNOB(no_trains),          KNOB(want_error),
 };
@@ -134,6 +135,7 @@ static void draw_new(gnp_sim_knobs *k, int harm)
         k->lost_peer = draw() / 4;
         k->dgram_cut = draw() / 4;
     }
+    k->late_send = draw() * 3;
 }
 
 void gnp_sim_draw(gnp_sim_knobs *k, uint64_t seed, int harm)

@@ -15,6 +15,7 @@ struct sim_late {
     sim_late *next;
     gnp_poller *poller;
     gnp_sock *sock, as_it_was;
+    sim_flight *flight;
     sim_event ev;
     int due;
 };
@@ -27,7 +28,7 @@ static void due(sim_event *e)
     gnp_sim_wake(l->poller);
 }
 
-void gnp_sim_late_close(sim_late **list, gnp_poller *p, gnp_sock *s)
+void gnp_sim_late_close(sim_late **list, gnp_poller *p, gnp_sock *s, sim_flight *flight)
 {
     sim_late *l = calloc(1, sizeof(*l));
 
@@ -35,6 +36,7 @@ void gnp_sim_late_close(sim_late **list, gnp_poller *p, gnp_sock *s)
         abort();
     l->poller = p;
     l->sock = s;
+    l->flight = flight;
     l->next = *list;
     *list = l;
     l->as_it_was = *s;
@@ -62,6 +64,7 @@ int gnp_sim_late_events(sim_late **list, gnp_event *events, int cap)
             continue;
         }
         check(l->sock);
+        gnp_sim_flight_end(l->flight);
         *l->sock = l->as_it_was;
         events[n++] = (gnp_event){ .sock = l->sock, .what = GNP_EV_CLOSED };
         *list = l->next;

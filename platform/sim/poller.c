@@ -36,6 +36,7 @@ typedef struct sim_poller {
     int rights_lost;      /* some, for want of numbers; to be told */
     gnp_sock *rights_of;
     sim_late *late;       /* closes that are not done */
+    sim_flight *flights;  /* sends that are not */
     sim_file *self;       /* its descriptor */
     intptr_t os;
 } sim_poller;
@@ -179,6 +180,7 @@ static int fill(sim_poller *p, gnp_event *events, int cap)
         events[n++] = (gnp_event){ .what = GNP_EV_WOKEN };
     }
     n += gnp_sim_late_events(&p->late, events + n, cap - n);
+    n += gnp_sim_flight_events(&p->flights, events + n, cap - n);
     for (s = p->ring.next; s != &p->ring && n < cap; s = s->next) {
         uint32_t what = look(s);
         if (what != 0)
@@ -196,7 +198,7 @@ static int hint(sim_poller *p, gnp_event *events, int n, int cap)
     for (s = p->ring.next; s != &p->ring; s = s->next) {
         uint32_t what = spurious(s);
         int i = 0;
-        while (i < n && events[i].sock != s)
+        while (i < n && (events[i].sock != s || (events[i].what & GNP_EV_SENT) != 0))
             i++;
         if (i < n) {
             events[i].bytes |= what & ~events[i].what;
@@ -314,7 +316,7 @@ static int sim_detach(gnp_poller *base, gnp_sock *s)
 
     not_lent(base, "gnp_detach");
     gnp_sim_mark("detach", s->os, 0, f->connecting);
-    if (f->connecting)
+    if (f->connecting || gnp_sim_flight_has(of(base)->flights, s))
         return GNP_EBUSY;
     leave(of(base), s);
     return GNP_OK;
@@ -337,6 +339,7 @@ static void give_back(sim_poller *p);
 static int sim_close_sock(gnp_poller *base, gnp_sock *s, int reset)
 {
     sim_poller *p = of(base);
+    sim_flight *flight;
 
     (void)check(base, s, "gnp_close");
     if (p->lent_of == s)
@@ -346,9 +349,12 @@ static int sim_close_sock(gnp_poller *base, gnp_sock *s, int reset)
     gnp_sim_shut(s->os, reset);
     s->os = -1;
     s->state = 0;
-    if (!gnp_sim_chance(sim.knobs.late_close))
+    flight = gnp_sim_flight_take(&p->flights, s);
+    if (!gnp_sim_chance(sim.knobs.late_close) && (flight == NULL || gnp_sim_below(2))) {
+        gnp_sim_flight_end(flight);
         return GNP_OK;
-    gnp_sim_late_close(&p->late, base, s);
+    }
+    gnp_sim_late_close(&p->late, base, s, flight);
     return GNP_INFLIGHT;
 }
 
@@ -591,8 +597,15 @@ static void owe(gnp_sock *s, int r, int all)
 {
     if (r == GNP_AGAIN || (r == GNP_OK && !all))
         s->state |= ST_WRITE;
-    else if (r == GNP_OK)
+    else
         s->state &= ~(uint32_t)ST_WRITE;
+}
+
+/* Clause 8. */
+static void not_in_flight(gnp_poller *base, const gnp_sock *s, const char *call)
+{
+    if (gnp_sim_flight_has(of(base)->flights, s))
+        gnp_sim_fail("%s: a send is in flight (clause 8)", call);
 }
 
 static int sim_send(gnp_poller *base, gnp_sock *s, const gnp_iov *iov, unsigned count, unsigned flags,
@@ -604,10 +617,16 @@ static int sim_send(gnp_poller *base, gnp_sock *s, const gnp_iov *iov, unsigned 
 
     if (count == 0 || n == 0)
         gnp_sim_fail("gnp_send: of nothing");
+    not_in_flight(base, s, "gnp_send");
+    if ((flags & GNP_SEND_PINNED) && sim.knobs.late_send != 0 && gnp_sim_chance(sim.knobs.late_send)) {
+        gnp_sim_flight_start(&of(base)->flights, base, s, f, iov, count);
+        s->state &= ~(uint32_t)ST_WRITE;
+        gnp_sim_mark("send", s->os, (int64_t)n, GNP_INFLIGHT);
+        return GNP_INFLIGHT;
+    }
     r = send_some(f, iov, count, n, sent);
     owe(s, r, *sent == n);
     gnp_sim_mark("send", s->os, (int64_t)*sent, r);
-    (void)flags;
     return gnp_sim_error(r);
 }
 
@@ -623,6 +642,7 @@ static int sim_sendfile(gnp_poller *base, gnp_sock *s, intptr_t file, uint64_t o
     *sent = 0;
     if (n == 0)
         gnp_sim_fail("gnp_sendfile: of nothing");
+    not_in_flight(base, s, "gnp_sendfile");
     if (from == NULL || from->kind != SIM_DATA || offset > INT64_MAX - n)
         return gnp_sim_error(GNP_EINVAL);
     if (offset >= from->size) {
@@ -651,6 +671,7 @@ static int sim_send_descriptor(gnp_poller *base, gnp_sock *s, intptr_t os, const
         return gnp_sim_error(GNP_ENOTSUP);
     if (n == 0)
         gnp_sim_fail("gnp_send_descriptor: with nothing");
+    not_in_flight(base, s, "gnp_send_descriptor");
     if (file == NULL)
         return gnp_sim_error(GNP_EINVAL);
     r = send_some(f, &v, 1, n, sent);
@@ -697,6 +718,7 @@ static int sim_sendto(gnp_poller *base, gnp_sock *s, const gnp_dgram_out *out, u
 static int sim_shutdown(gnp_poller *base, gnp_sock *s)
 {
     sim_file *f = check(base, s, "gnp_shutdown");
+    not_in_flight(base, s, "gnp_shutdown");
     int r = gnp_sim_stream_connected(f) ? SIM_MISFORTUNE(sim.knobs.send_error, GNP_EIO) : GNP_ENOTCONN;
 
     if (r == GNP_OK)
@@ -785,7 +807,7 @@ static int poller_init(sim_poller *p, const gnp_poller_config *config)
     int r;
 
     p->base.ops = &sim_ops;
-    p->base.caps = sim.knobs.late_close != 0 ? GNP_CAP_INFLIGHT : 0;
+    p->base.caps = (sim.knobs.late_close | sim.knobs.late_send) != 0 ? GNP_CAP_INFLIGHT : 0;
     p->owner = gnp_sim_self();
     p->ring.next = p->ring.prev = &p->ring;
     p->dgram_size = config->dgram_size;

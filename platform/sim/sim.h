@@ -31,6 +31,7 @@ typedef struct gnp_sim_knobs {
     unsigned connect_at_once;/* a TCP connect that succeeds says so at once */
     unsigned reset_drops;    /* of 1,024 resets: what came before it and is unread goes as well */
     unsigned late_close;     /* a close takes a while, and CLOSED follows */
+    unsigned late_send;      /* a send of pinned memory takes a while, and SENT follows */
     unsigned wall_jump;      /* the wall clock jumps by up to an hour, either way */
 
     /* What may cost a connection or a call: counted in gnp_sim_faults. */

@@ -95,9 +95,23 @@ const char *gnp_sim_thread_name(unsigned id); /* "": none that is left */
 
 /* ------------------------------------------------------------------- late.c */
 
+typedef struct sim_flight sim_flight;
 typedef struct sim_late sim_late;
-void gnp_sim_late_close(sim_late **list, gnp_poller *p, gnp_sock *s);
+/* Takes what was in flight on s, if any. */
+void gnp_sim_late_close(sim_late **list, gnp_poller *p, gnp_sock *s, sim_flight *flight);
 int gnp_sim_late_events(sim_late **list, gnp_event *events, int cap);
+
+/* ----------------------------------------------------------------- flight.c */
+
+struct sim_file;
+void gnp_sim_flight_start(sim_flight **list, gnp_poller *p, gnp_sock *s, struct sim_file *f,
+                          const gnp_iov *iov, unsigned count);
+int gnp_sim_flight_has(const sim_flight *list, const gnp_sock *s);
+/* Goes on with those that can; the events of those that have ended. */
+int gnp_sim_flight_events(sim_flight **list, gnp_event *events, int cap);
+/* Takes that of s out, or NULL; ends one whose memory must be as it was. */
+sim_flight *gnp_sim_flight_take(sim_flight **list, const gnp_sock *s);
+void gnp_sim_flight_end(sim_flight *t);
 
 /* --------------------------------------------------------------- schedule.c */
 

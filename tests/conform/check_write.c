@@ -278,6 +278,108 @@ START_TEST(sending_to_nobody_fails)
 }
 END_TEST
 
+/* What has come to the peer, which is the stream from *got. */
+static void peer_take(subject *t, gnp_sock *peer, uint64_t *got)
+{
+    const void *data;
+    size_t n;
+    int r;
+
+    while ((r = gnp_recv(t->q, peer, &data, &n)) == GNP_OK) {
+        ck_assert(stream_matches(data, *got, n));
+        *got += n;
+        gnp_recv_done(t->q, peer);
+    }
+    ck_assert_int_eq(r, GNP_AGAIN);
+}
+
+/* A send of pinned memory.  Returns how much is in flight. */
+static size_t send_pinned(subject *t, gnp_sock *s, uint64_t *sent, uint64_t end)
+{
+    size_t n = end - *sent < sizeof(block) ? (size_t)(end - *sent) : sizeof(block), some = 0;
+    gnp_iov v = { block, n };
+    int r;
+
+    stream_fill(block, *sent, n);
+    r = gnp_send(t->p, s, &v, 1, GNP_SEND_PINNED, &some);
+    ck_assert_msg(r == GNP_OK || r == GNP_AGAIN || r == GNP_INFLIGHT, "send: %d", r);
+    if (r == GNP_INFLIGHT) {
+        ck_assert(gnp_poller_caps(t->p) & GNP_CAP_INFLIGHT);
+        ck_assert_int_eq(gnp_detach(t->p, s), GNP_EBUSY);
+        return n;
+    }
+    *sent += some;
+    return 0;
+}
+
+/* Clause 8: one SENT for each send in flight, and every byte arrives once. */
+START_TEST(sends_in_flight_are_told)
+{
+    subject t;
+    gnp_sock s, peer;
+    uint64_t sent = 0, got = 0;
+    const uint64_t total = scaled(4u << 20, 1u << 20);
+    size_t flying = 0;
+
+    subject_open_stream(&t, _i, NULL);
+    pair(&t, &s, &peer, GNP_READ);
+    ck_assert_int_eq(gnp_want(t.q, &peer, GNP_READ), GNP_OK);
+    for (uint64_t limit = gnp_now() + 20 * PATIENCE; got < total;) {
+        ck_assert_msg(gnp_now() < limit, "%llu of %llu came", (unsigned long long)got,
+                      (unsigned long long)total);
+        if (flying == 0 && sent < total)
+            flying = send_pinned(&t, &s, &sent, total);
+        step(&t, ROUND, gnp_now() + 1000000);
+        for (int i = 0; i < t.n; i++) {
+            if (t.ev[i].sock != &s || (t.ev[i].what & GNP_EV_SENT) == 0)
+                continue;
+            ck_assert_uint_ne(flying, 0);
+            ck_assert_int_eq(t.ev[i].status, GNP_OK);
+            ck_assert_uint_le(t.ev[i].bytes, flying);
+            sent += t.ev[i].bytes;
+            flying = 0;
+        }
+        peer_take(&t, &peer, &got);
+    }
+    while (flying != 0) {
+        await(&t, &s, GNP_EV_SENT);
+        sent += event_of(&t, &s)->bytes;
+        flying = 0;
+    }
+    ck_assert_uint_eq(sent, total);
+    quiet(&t, &s, GNP_EV_SENT);
+    ck_assert_int_eq(gnp_close(t.p, &s, 0), GNP_OK);
+    peer_close(&t, &peer, 0);
+    subject_close(&t);
+}
+END_TEST
+
+/* Nobody reads, and then it is closed: the memory is free at once, or with the one CLOSED. */
+START_TEST(close_ends_what_is_in_flight)
+{
+    subject t;
+    gnp_sock s, peer;
+    uint64_t sent = 0;
+    size_t flying = 0;
+    int r;
+
+    subject_open_stream(&t, _i, NULL);
+    pair(&t, &s, &peer, GNP_READ);
+    for (int tries = 0; tries < 200 && flying == 0; tries++)
+        flying = send_pinned(&t, &s, &sent, UINT64_MAX);
+    r = gnp_close(t.p, &s, 1);
+    ck_assert(r == GNP_OK || (r == GNP_INFLIGHT && flying != 0));
+    if (r == GNP_INFLIGHT) {
+        await(&t, &s, GNP_EV_CLOSED);
+        ck_assert_uint_eq(event_of(&t, &s)->what, GNP_EV_CLOSED);
+    }
+    memset(block, 0, sizeof(block));
+    quiet(&t, &s, ~0u);
+    peer_close(&t, &peer, 0);
+    subject_close(&t);
+}
+END_TEST
+
 Suite *suite_write(void)
 {
     Suite *s = suite_create("write");
@@ -290,5 +392,7 @@ Suite *suite_write(void)
     ADD_STREAM_TEST(s, spans_beyond_the_buffer);
     ADD_STREAM_TEST(s, send_more_flag_delivers);
     ADD_STREAM_TEST(s, sending_to_nobody_fails);
+    ADD_STREAM_TEST(s, sends_in_flight_are_told);
+    ADD_STREAM_TEST(s, close_ends_what_is_in_flight);
     return s;
 }

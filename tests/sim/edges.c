@@ -641,7 +641,8 @@ static void poller_ends(void)
 
     draw_options(&o);
     odd_done = 0;
-    gnp_sim_turn("late_close", 0); /* a poller at its end tells of no close */
+    gnp_sim_turn("late_close", 0); /* a poller at its end tells of no close, */
+    gnp_sim_turn("late_send", 0);  /* and of nothing that was sent */
     e = serve_well(&h, NULL, &o, draw_stream_address());
     peer_address(e, 0, where, sizeof where);
     p = gnp_sim_connect(where, &why);
@@ -985,13 +986,124 @@ static void not_imported(void)
     finish(first, SECOND);
 }
 
+/* ----------------------------------------------------------------- sends in flight */
+
+static struct flight {
+    gn_handle h;
+    int opened, closed, told, moved;
+    unsigned char bytes[FILL]; /* lent to the connection until it says so */
+} flight;
+
+static gn_action flight_open(gn_conn *c, void *user)
+{
+    (void)user;
+    flight.h = gn_conn_handle(c);
+    flight.opened = 1;
+    return GN_NONE;
+}
+
+static gn_action flight_close(gn_conn *c, int reason, void *user)
+{
+    (void)c;
+    (void)reason;
+    (void)user;
+    flight.closed = 1;
+    return GN_NONE;
+}
+
+/* Whose memory it is uses it anew at once. */
+static void flight_told(gn_handle h, int status, void *arg)
+{
+    (void)h;
+    (void)arg;
+    must(!flight.told, "told twice");
+    must(status == GN_OK || status == GN_ECANCELED, "told %s", gn_strerror(status));
+    memset(flight.bytes, 0xEE, sizeof flight.bytes);
+    flight.told = 1;
+}
+
+static void flight_moved(gn_handle h, int status, void *arg)
+{
+    const gn_conn *c = gn_conn_from_handle(h);
+
+    (void)arg;
+    must(status == GN_OK, "a move behind a send in flight: %s", gn_strerror(status));
+    must(c == NULL || gn_loop_index(gn_conn_loop(c)) == 1, "it is where it was");
+    flight.moved = 1;
+}
+
+static void flight_cut(gn_handle h, int status, void *arg)
+{
+    gn_conn *c = gn_conn_from_handle(h);
+
+    (void)arg;
+    must(status == GN_OK && c != NULL, "nothing to cut");
+    must(gn_conn_abort(c) == GN_OK, "no abort");
+}
+
+static void flight_read(gnp_sim_peer *p)
+{
+    unsigned char part[5000], want[5000];
+    size_t got = 0;
+
+    while (got < FILL) {
+        int64_t n = gnp_sim_recv(p, part, sizeof part, PATIENCE);
+        must(n > 0, "of what was in flight only %zu bytes come: %lld", got, (long long)n);
+        stream_fill(7, got, want, (size_t)n);
+        must(memcmp(part, want, (size_t)n) == 0, "after %zu bytes come other ones", got);
+        got += (size_t)n;
+    }
+}
+
+/* Who moves waits for the end of what is in flight; who is cut keeps the memory until nobody reads it. */
+static void flights(void)
+{
+    static const gn_handler h = { .on_open = flight_open, .on_close = flight_close };
+    gn_iov v = { flight.bytes, FILL };
+    gn_options o;
+    gn_engine *e;
+    gnp_sim_peer *p;
+    char where[64];
+    int cut = one_in(2), why;
+
+    memset(&flight, 0, sizeof flight);
+    stream_fill(7, 0, flight.bytes, FILL);
+    draw_options(&o);
+    o.loops = 2;
+    o.lb = GN_LB_ROUND_ROBIN;
+    o.reuseport = 0;
+    o.outbound_max = 2 * FILL;
+    o.loop_bytes_max = o.engine_bytes_max = 0;
+    gnp_sim_turn("late_send", 1024);
+    gnp_sim_turn("pipe_bytes", 1500);
+    e = serve_well(&h, NULL, &o, "tcp://127.0.0.1:0");
+    peer_address(e, 0, where, sizeof where);
+    p = gnp_sim_connect(where, &why);
+    must(p != NULL, "connect: %d", why);
+    await(&flight.opened, "a connection");
+    must(gn_write_ref(flight.h, &v, 1, flight_told, NULL) == GN_OK, "no write");
+    gnp_sim_sleep(SECOND); /* it has begun */
+    must(!flight.told, "nobody reads, and all has left");
+    if (cut) {
+        must(gn_execute(flight.h, flight_cut, NULL) == GN_OK, "no errand");
+        await(&flight.closed, "the end of a connection");
+    } else {
+        must(gn_migrate(flight.h, gn_engine_loop(e, 1), flight_moved, NULL) == GN_OK, "no move");
+        flight_read(p);
+        await(&flight.moved, "a move");
+    }
+    await(&flight.told, "a completion");
+    gnp_sim_close(p, 0);
+    finish(e, SECOND);
+}
+
 static void edges(void *arg)
 {
     static void (*const all[])(void) = { memory_ends, not_adopted,     open_to_all,
                                          parts_missing, nobody_comes_in, trains,
                                          steered,       not_imported,     no_place_for_datagrams,
                                          poller_ends,   poller_is_deaf,   whole_or_not,
-                                         descriptors_pass };
+                                         descriptors_pass, flights };
     size_t i = gnp_sim_below(sizeof all / sizeof all[0]);
 
     (void)arg;
