@@ -461,7 +461,7 @@ static void settle(gn_conn *c)
     if (traffic_due(c)) {
         gni_conn_mark_dirty(c);
     }
-    if (c->state == GNI_CONN_CLOSING && c->timer.fn != NULL) {
+    if (c->state == GNI_CONN_CLOSING) {
         deadline_update(c);
     }
 }
@@ -716,9 +716,6 @@ void gni_conn_event(gn_conn *c, const gnp_event *ev)
         linger_event(c);
         return;
     }
-    if (c->state == GNI_CONN_DEAD) {
-        return;
-    }
     if (c->state == GNI_CONN_DIALING) {
         gni_dial_event(c, ev);
         return;
@@ -793,12 +790,11 @@ static void conn_timer(gni_timer *t, void *arg)
     gn_loop *l = arg;
     gn_conn *c = (gn_conn *)(void *)((char *)t - offsetof(gn_conn, timer));
     if (c->state == GNI_CONN_LINGER) {
-        if (l->now >= c->t.close_at) {
-            sock_close(c, 0);
-            return;
-        }
-    } else if (c->state == GNI_CONN_CLOSING) {
-        if (l->now >= c->t.close_at) {
+        sock_close(c, 0);
+        return;
+    }
+    if (c->state == GNI_CONN_CLOSING) {
+        if (l->now >= c->t.close_at) { /* else it is a deadline of the same turn, from before the close */
             gni_conn_cut(c, GN_ETIMEDOUT);
             return;
         }

@@ -421,7 +421,7 @@ static int met_itself(const gn_conn *c, const gnp_addr *to)
 {
     gnp_addr me;
     return to->family != GNP_FAMILY_UNIX && c->sock.kind == GNP_STREAM &&
-           gnp_sock_local(&c->sock, &me) == GNP_OK && me.port == to->port && me.family == to->family &&
+           gnp_sock_local(&c->sock, &me) == GNP_OK && me.port == to->port &&
            memcmp(me.u.ip, to->u.ip, sizeof me.u.ip) == 0;
 }
 
@@ -448,7 +448,7 @@ static void dial_step(gni_dial *d)
     while (d->begun < d->count) {
         attempt *a = &d->attempts[d->begun];
         int rc = attempt_begin(d, a);
-        if (rc == GNP_AGAIN && a->to.family == GNP_FAMILY_UNIX) {
+        if (rc == GNP_AGAIN) { /* the queue of a Unix listener is full */
             backoff(d);
             return;
         }

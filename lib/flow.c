@@ -18,8 +18,10 @@ static int stream_usable(const gn_conn *c)
 /* Reading can be paused on datagrams too; there is nothing buffered to be told about afterwards. */
 static int pausable(const gn_conn *c)
 {
-    int rc = stream_usable(c);
-    return rc == GN_ENOTSUP && gni_conn_usable(c) ? GN_OK : rc;
+    if (!gni_conn_valid(c)) {
+        return GN_EINVAL;
+    }
+    return gni_conn_usable(c) ? GN_OK : GN_ECLOSED;
 }
 
 int gn_conn_pause(gn_conn *c)

@@ -86,7 +86,7 @@ static int any_open(gni_listener *ln, gni_endpoint *ep, const gnp_sock_opts *so)
         v6.family = GNP_FAMILY_IPV6;
         v6.port = ep->addr.port;
         int rc = socket_open(ln, &ln->socks[0], &v6, so);
-        if ((rc != GNP_EADDRNOTAVAIL && rc != GNP_ENOTSUP) || so->v6only) {
+        if (rc != GNP_EADDRNOTAVAIL || so->v6only) {
             return rc;
         }
     }
@@ -401,7 +401,7 @@ static void look_again(gni_acceptor *a, uint64_t after_ns)
 static void interest_follow(gni_acceptor *a)
 {
     int want = a->rest == 0;
-    if (want == a->wanting || a->state != GNI_ACCEPTOR_ATTACHED) {
+    if (want == a->wanting) {
         return;
     }
     if (gnp_want(a->loop->poller, &a->sock, want ? GNP_READ : 0) == GNP_OK) {
@@ -629,6 +629,7 @@ void gni_acceptor_event(gni_acceptor *a, const gnp_event *ev)
 {
     if ((ev->what & GNP_EV_CLOSED) != 0) {
         a->loop->late--;
+        return;
     }
     if (a->rest != 0) {
         interest_follow(a);

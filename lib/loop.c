@@ -83,8 +83,8 @@ int gni_loop_push(unsigned slot, gni_task *t, unsigned priority)
 
 gn_op gni_op_token(gn_handle h)
 {
-    unsigned s = GNI_HANDLE_SLOT(h);
-    if (s == 0 || s >= GNI_LOOP_SLOTS) {
+    unsigned s = GNI_HANDLE_SLOT(h); /* below GNI_LOOP_SLOTS: it has ten bits */
+    if (s == 0) {
         return GN_OP_NONE;
     }
     uint64_t n = gnp_add64(&gni_loop_slots[s].tokens, 1) + 1;
@@ -319,16 +319,17 @@ static void stop_check(gn_loop *l)
     }
 }
 
+/* Who is on the list of the dirty ones has a slot, and completions that wait have a connection there. */
 static int finished(const gn_loop *l)
 {
-    return l->draining && l->conns.live == l->stones && l->moving == 0 && l->late == 0 && l->dirty == NULL &&
-           l->segs.finished == NULL;
+    return l->draining && l->conns.live == l->stones && l->moving == 0 && l->late == 0;
 }
 
-/* Something is left to do now, whatever the poller will say. */
+/* Something is left to do now, whatever the poller will say.  Completions that wait are seen to with the
+ * dirty ones: what adds to them at the end of a turn, a write and its flush, has marked its connection. */
 static int has_work(const gn_loop *l)
 {
-    return l->dirty != NULL || l->segs.finished != NULL || l->tasks[GNI_HIGH].first != NULL ||
+    return l->dirty != NULL || l->tasks[GNI_HIGH].first != NULL ||
            l->tasks[GNI_LOW].first != NULL || gni_mailbox_pending(l->box);
 }
 

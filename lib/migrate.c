@@ -153,7 +153,7 @@ int gni_migrate_follow(gn_handle *to, gni_task *t, gn_conn **c)
 static void caught_up(gn_handle h)
 {
     gn_conn *c = slot_of(h);
-    if (c == NULL || c->state == GNI_CONN_MOVED || (c->flags & GNI_F_CATCHING) == 0) {
+    if (c == NULL) { /* it has ended; before it has caught up it does not move */
         return;
     }
     gni_trail *k = c->more->trail;
@@ -222,7 +222,7 @@ static void home_run(gni_task *t, int status)
 {
     home *o = (home *)(void *)t;
     gn_conn *c = status == GN_OK ? slot_of(o->h) : NULL;
-    if (c != NULL && c->state == GNI_CONN_MOVED) {
+    if (c != NULL) {
         stone_end(c->loop, c);
     }
     trail_unref(o->trail);
@@ -230,7 +230,7 @@ static void home_run(gni_task *t, int status)
 
 void gni_migrate_end(gn_conn *c)
 {
-    gni_trail *k = c->more != NULL ? c->more->trail : NULL;
+    gni_trail *k = c->more->trail;
     if (k == NULL) {
         return;
     }

@@ -210,7 +210,7 @@ void gni_op_batch_add(gni_op_batch *batch, void *block, size_t n, uint32_t strip
 void gni_op_batch_give(gni_op_batch *batch, gni_op_pool *p)
 {
     unsigned left = 0;
-    for (unsigned i = 0; batch->blocks > 0 && i < GNI_OP_STRIPES; i++) {
+    for (unsigned i = 0; i < GNI_OP_STRIPES; i++) {
         for (unsigned k = 0; k < GNI_OP_CLASSES; k++) {
             gni_block *first = batch->list[i][k].first;
             size_t bytes = batch->list[i][k].bytes;

@@ -98,15 +98,14 @@ static inline int gni_out_write_short(gn_conn *c, const void *p, size_t n)
     return 1;
 }
 
-/* gn_conn_write of what another thread has posted.  Nearly always the end of a segment has room. */
+/* gn_conn_write of what another thread has posted, to one that is usable, outside of every callback.  Nearly always the end of a segment has room. */
 static inline int gni_out_post(gn_conn *c, const void *p, size_t n)
 {
     gn_loop *l = c->loop;
     gni_node *tail = c->u.out.tail;
-    if (c->state == GNI_CONN_OPEN && n > 0 &&
-        (c->flags & (GNI_F_FAILED | GNI_F_SHUT | GNI_F_DGRAM | GNI_F_LIMITED)) == 0 && !l->budgeted &&
+    if (n > 0 && (c->flags & (GNI_F_SHUT | GNI_F_DGRAM | GNI_F_LIMITED)) == 0 && !l->budgeted &&
         tail != NULL && tail->kind == GNI_NODE_DATA && n <= gni_seg_room(tail) &&
-        c->u.out.bytes + n <= l->outbound_max && l->current == NULL) {
+        c->u.out.bytes + n <= l->outbound_max) {
         gni_seg_add(&c->u.out, p, n);
         gni_conn_mark_dirty(c);
         return GN_OK;

@@ -455,7 +455,7 @@ int gn_pool_release_wait(gn_pool *p, uint64_t timeout_ns)
 
     if (!gni_pool_valid(p))
         return GN_EINVAL;
-    if (gni_inside_group(p, 0))
+    if (gni_inside_group(p->group, 0))
         return GN_EDEADLOCK;
     deadline = deadline_of(timeout_ns);
     gnp_mutex_lock(&p->lock);

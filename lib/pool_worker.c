@@ -38,7 +38,7 @@ void gni_inside_leave(gni_inside *in)
 int gni_inside_group(const void *group, int workers_only)
 {
     for (const gni_inside *in = inside; in != NULL; in = in->prev) {
-        if ((in->pool->group == group || in->pool == group) && (in->worker || !workers_only))
+        if (in->pool->group == group && (in->worker || !workers_only))
             return 1;
     }
     return 0;

@@ -26,7 +26,7 @@ static void fire(gni_timer *g, void *loop)
     gn_loop *l = loop;
     timer *t = (timer *)(void *)g;
     if (t->period != 0) {
-        uint64_t missed = l->now > t->due ? (l->now - t->due) / t->period : 0;
+        uint64_t missed = (l->now - t->due) / t->period; /* it is never early */
         t->due = later(later(t->due, missed * t->period), t->period);
         gni_timer_set(&l->wheel, &t->timer, t->due);
     }

@@ -3,7 +3,6 @@
 
 #include <string.h>
 
-#include "dial.h"
 #include "engine.h"
 #include "log.h"
 #include "loop.h"
@@ -148,16 +147,12 @@ static void lost(gn_conn *c, int error)
     error_note(c, error, os_error);
 }
 
-/* The train does without its first n datagrams; 1 when it is over. */
-static int train_shorten(gnp_dgram_out *train, unsigned n)
+/* The train does without its first n datagrams, which are not all. */
+static void train_shorten(gnp_dgram_out *train, unsigned n)
 {
     size_t gone = n * train->segment;
-    if (gone >= train->len) {
-        return 1;
-    }
     train->data = (const unsigned char *)train->data + gone;
     train->len -= gone;
-    return 0;
 }
 
 /* Sends a train one by one, which the system does not cut.  GNP_OK when nothing of it is left. */
@@ -178,7 +173,7 @@ static int train_send(gn_conn *c, gnp_dgram_out *train)
         count_sent(c, part + i, sent);
         i += sent;
         if (rc == GNP_AGAIN) {
-            (void)train_shorten(train, i);
+            train_shorten(train, i);
             return rc;
         }
         if (rc != GNP_OK) {
@@ -443,7 +438,7 @@ static void received(gn_conn *c, gnp_dgram *d, tally *t)
 {
     t->bytes += d->len;
     t->truncated += d->truncated != 0;
-    if (d->segment > 0 && d->segment < d->len) {
+    if (d->segment > 0) {
         train_received(c, d, t);
     } else {
         t->datagrams++;
@@ -512,13 +507,6 @@ void gni_udp_event(gn_conn *c, const gnp_event *ev)
     if ((ev->what & GNP_EV_CLOSED) != 0) {
         c->flags &= ~(uint32_t)GNI_F_INFLIGHT;
         gni_conn_mark_dirty(c); /* the list gives the slot back */
-        return;
-    }
-    if (c->state == GNI_CONN_DIALING) {
-        gni_dial_event(c, ev);
-        return;
-    }
-    if (c->state != GNI_CONN_OPEN && c->state != GNI_CONN_CLOSING) {
         return;
     }
     if ((ev->what & GNP_EV_WRITABLE) != 0) {
@@ -601,7 +589,7 @@ int gni_udp_open(gni_acceptor *a)
 int gni_udp_pause(gni_acceptor *a, int pause)
 {
     gn_conn *c = gn_conn_from_handle(gnp_load64(&a->endpoint));
-    if (c == NULL || c->state != GNI_CONN_OPEN) {
+    if (c == NULL) { /* it has failed, and was closed */
         return GN_ECLOSED;
     }
     c->flags = pause ? c->flags | GNI_F_REST : c->flags & ~(uint32_t)GNI_F_REST;

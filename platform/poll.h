@@ -154,8 +154,8 @@ typedef struct gnp_dgram_out {
 int gnp_sendto(gnp_poller *p, gnp_sock *s, const gnp_dgram_out *out, unsigned count, unsigned *sent);
 
 /* Makes a stream or datagram socket (kind) on p, binds it to local if not NULL, and begins to
- * connect.  GNP_OK: connected already; GNP_INFLIGHT: WRITABLE follows, then gnp_connect_end
- * tells; else an error and no socket.  The socket is attached with interest 0. */
+ * connect.  GNP_OK: connected already, as datagram sockets always are; GNP_INFLIGHT: WRITABLE follows,
+ * then gnp_connect_end tells; else an error and no socket.  The socket is attached with interest 0. */
 int gnp_connect(gnp_poller *p, gnp_sock *s, int kind, const gnp_addr *to, const gnp_addr *local,
                 const gnp_sock_opts *o);
 /* GNP_OK, GNP_AGAIN (not yet), or why it failed; the socket must then be closed. */

@@ -22,6 +22,7 @@ static const knob knobs[] = {
     KNOB(late_send),
     KNOB(lost_peer),      KNOB(wait_error),      KNOB(dgram_cut),
     KNOB(no_ipv6),        KNOB(no_trains),          KNOB(want_error),
+    KNOB(rare_error),
 };
 
 #define KNOBS (sizeof(knobs) / sizeof(knobs[0]))

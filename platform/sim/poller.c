@@ -316,7 +316,7 @@ static int sim_detach(gnp_poller *base, gnp_sock *s)
 
     not_lent(base, "gnp_detach");
     gnp_sim_mark("detach", s->os, 0, f->connecting);
-    if (f->connecting || gnp_sim_flight_has(of(base)->flights, s))
+    if (f->connecting || gnp_sim_flight_has(of(base)->flights, s) || gnp_sim_rarely())
         return GNP_EBUSY;
     leave(of(base), s);
     return GNP_OK;

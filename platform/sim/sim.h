@@ -44,6 +44,7 @@ typedef struct gnp_sim_knobs {
     unsigned sock_error;     /* listen, attach, poller_open, reserve_take, dup */
     unsigned lost_peer;      /* of 1,024 connections: the other host vanishes; it takes a while to be known */
     unsigned want_error;     /* a change of interest fails.  Never drawn */
+    unsigned rare_error;     /* so does what hardly ever does: detach, sock_peer, signal_hold.  Never drawn */
     unsigned wait_error;     /* a wait fails: that poller, and its loop, are at their end.  Never drawn */
     uint64_t alloc_fail_at;  /* the allocation of that number fails, counted from 1; 0: none */
     unsigned descriptors;    /* most at a time; 0: no limit */

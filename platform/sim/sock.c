@@ -491,7 +491,7 @@ int gnp_sock_peer(const gnp_sock *s, gnp_addr *out)
     const sim_file *f = gnp_sim_get(s->os);
 
     gnp_sim_call();
-    if (f->kind == SIM_STREAM ? !gnp_sim_stream_connected(f) : !f->connected)
+    if ((f->kind == SIM_STREAM ? !gnp_sim_stream_connected(f) : !f->connected) || gnp_sim_rarely())
         return gnp_sim_error(GNP_ENOTCONN);
     if (gnp_sim_fault(sim.knobs.sock_error))
         return gnp_sim_error(GNP_EIO);

@@ -133,6 +133,8 @@ static void keep(void)
 int gnp_signal_hold(void)
 {
     gnp_sim_call();
+    if (gnp_sim_rarely())
+        return gnp_sim_error(GNP_EMFILE);
     keep();
     return GNP_OK;
 }

@@ -50,6 +50,12 @@ int gnp_sim_fault(unsigned of_1024)
     return 1;
 }
 
+/* Nothing is drawn in worlds that know nothing of it. */
+int gnp_sim_rarely(void)
+{
+    return sim.knobs.rare_error != 0 && gnp_sim_fault(sim.knobs.rare_error);
+}
+
 int gnp_sim_misfortune(unsigned of_1024, const int *codes, size_t n)
 {
     return gnp_sim_fault(of_1024) ? codes[gnp_sim_below(n)] : GNP_OK;

@@ -48,6 +48,8 @@ uint64_t gnp_sim_rand(void);
 int gnp_sim_chance(unsigned of_1024);
 /* A fault of a kind that may cost something; counts it. */
 int gnp_sim_fault(unsigned of_1024);
+/* The same of rare_error. */
+int gnp_sim_rarely(void);
 /* One of the codes when it happens, GNP_OK otherwise. */
 int gnp_sim_misfortune(unsigned of_1024, const int *codes, size_t n);
 #define SIM_MISFORTUNE(chance, ...) \

@@ -109,3 +109,67 @@ void crew_join(crew *c)
         gnp_sim_join(c->threads[i]);
     c->n = 0;
 }
+
+/* -------------------------------------------------- at a moment of the test's choice */
+
+#define LOOK (100 * UINT64_C(1000))
+#define PATIENCE (300 * SECOND) /* virtual */
+
+/* What a loop does for a test, which waits for it. */
+typedef struct errand {
+    void (*fn)(void *arg);
+    void *arg;
+    int over;
+} errand;
+
+static void errand_run(gn_handle h, int status, void *arg)
+{
+    errand *e = arg;
+
+    (void)h;
+    must(status == GN_OK, "an errand is called with %s", gn_strerror(status));
+    e->fn(e->arg);
+    e->over = 1;
+}
+
+void await(const int *flag, const char *what)
+{
+    uint64_t until = gn_now() + PATIENCE;
+
+    while (!*flag) {
+        must(gn_now() < until, "%s does not happen", what);
+        gnp_sim_sleep(LOOK);
+    }
+}
+
+void on_loop(const gn_engine *e, unsigned i, void (*fn)(void *arg), void *arg)
+{
+    errand job = { fn, arg, 0 };
+    int rc = gn_execute(gn_engine_loop(e, i), errand_run, &job);
+
+    must(rc == GN_OK, "execute: %s", gn_strerror(rc));
+    await(&job.over, "an errand");
+}
+
+/* All of text comes back. */
+void expect_echo(gnp_sim_peer *p, const char *text)
+{
+    size_t n = strlen(text), have = 0;
+    char back[64];
+
+    must(gnp_sim_send(p, text, n, NULL) == 0, "the peer cannot send");
+    while (have < n) {
+        int64_t got = gnp_sim_recv(p, back + have, sizeof back - have, PATIENCE);
+        must(got > 0, "instead of an echo: %lld", (long long)got);
+        have += (size_t)got;
+    }
+    must(have == n && memcmp(back, text, n) == 0, "the echo is another");
+}
+
+gn_engine *serve_well(const gn_handler *h, void *user, const gn_options *o, const char *addr)
+{
+    gn_engine *e = serve(h, user, o, addr);
+
+    must(e != NULL, "without faults the engine does not start");
+    return e;
+}

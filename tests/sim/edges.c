@@ -8,43 +8,7 @@
 #include <string.h>
 
 #define LOOK (100 * UINT64_C(1000))
-#define PATIENCE (300 * SECOND)
-
-/* What a loop does for a test, which waits for it. */
-typedef struct errand {
-    void (*fn)(void *arg);
-    void *arg;
-    int over;
-} errand;
-
-static void errand_run(gn_handle h, int status, void *arg)
-{
-    errand *e = arg;
-
-    (void)h;
-    must(status == GN_OK, "an errand is called with %s", gn_strerror(status));
-    e->fn(e->arg);
-    e->over = 1;
-}
-
-static void await(const int *flag, const char *what)
-{
-    uint64_t until = gn_now() + PATIENCE;
-
-    while (!*flag) {
-        must(gn_now() < until, "%s does not happen", what);
-        gnp_sim_sleep(LOOK);
-    }
-}
-
-static void on_loop(gn_engine *e, void (*fn)(void *arg), void *arg)
-{
-    errand job = { fn, arg, 0 };
-    int rc = gn_execute(gn_engine_loop(e, 0), errand_run, &job);
-
-    must(rc == GN_OK, "execute: %s", gn_strerror(rc));
-    await(&job.over, "an errand");
-}
+#define PATIENCE (300 * SECOND) /* virtual */
 
 static gn_action echo(gn_conn *c, void *user)
 {
@@ -56,29 +20,6 @@ static gn_action echo(gn_conn *c, void *user)
     must(rc == GN_OK, "echo: %s", gn_strerror(rc));
     gn_conn_discard(c, n);
     return GN_NONE;
-}
-
-/* All of text comes back. */
-static void expect_echo(gnp_sim_peer *p, const char *text)
-{
-    size_t n = strlen(text), have = 0;
-    char back[64];
-
-    must(gnp_sim_send(p, text, n, NULL) == 0, "the peer cannot send");
-    while (have < n) {
-        int64_t got = gnp_sim_recv(p, back + have, sizeof back - have, PATIENCE);
-        must(got > 0, "instead of an echo: %lld", (long long)got);
-        have += (size_t)got;
-    }
-    must(have == n && memcmp(back, text, n) == 0, "the echo is another");
-}
-
-static gn_engine *serve_well(const gn_handler *h, void *user, const gn_options *o, const char *addr)
-{
-    gn_engine *e = serve(h, user, o, addr);
-
-    must(e != NULL, "without faults the engine does not start");
-    return e;
 }
 
 /* ------------------------------------------------------------ memory ends here */
@@ -204,9 +145,9 @@ static void memory_ends(void)
         for (uint64_t until = gn_now() + PATIENCE; t.opened <= i; gnp_sim_sleep(LOOK))
             must(gn_now() < until, "connection %d is not opened", i);
     }
-    on_loop(e, first_calls, &t);
+    on_loop(e, 0, first_calls, &t);
     if (gnp_sim_knobs_now()->pipe_bytes >= 1000) { /* each byte of a narrower one is an event */
-        on_loop(e, queue_ends, &t);
+        on_loop(e, 0, queue_ends, &t);
         thirst_read(p[0]);
         both = 1;
     }
@@ -295,7 +236,7 @@ static void not_adopted(void)
     must(p != NULL, "connect: %d", why);
     expect_echo(p, "known");
     before = gnp_sim_descriptors();
-    on_loop(e, adopt_in_vain, &a);
+    on_loop(e, 0, adopt_in_vain, &a);
     await(&a.over, "the end of an adoption");
     for (uint64_t until = gn_now() + PATIENCE; gnp_sim_descriptors() != before; gnp_sim_sleep(LOOK))
         must(gn_now() < until, "a socket that was not adopted stays open");
@@ -514,7 +455,7 @@ static void trains(void)
     must(gn_engine_url(e, 0, url, sizeof url) > 0, "no address");
     must(gn_dial(gn_engine_loop(e, 0), url, NULL, rail_dialed, NULL, NULL) == GN_OK, "no dial");
     await(&rail.dialed, "a dial");
-    on_loop(e, rail_begin, NULL);
+    on_loop(e, 0, rail_begin, NULL);
     await(&rail.over, "the last train");
     for (until = gn_now() + PATIENCE; rail.got < TRAINS * 8; gnp_sim_sleep(LOOK))
         must(gn_now() < until, "%llu of %u datagrams came", (unsigned long long)rail.got, TRAINS * 8);
@@ -608,10 +549,10 @@ static void no_place_for_datagrams(void)
     must(gn_engine_url(e, 0, url, sizeof url) > 0, "no address");
     must(gn_dial(gn_engine_loop(e, 0), url, NULL, lonely_dialed, &dialed, NULL) == GN_OK, "no dial");
     await(&dialed, "a dial");
-    on_loop(e, lonely_writes, NULL);
+    on_loop(e, 0, lonely_writes, NULL);
     gnp_sim_turn("again", 0);
     gnp_sim_sleep(SECOND);
-    on_loop(e, lonely_again, NULL);
+    on_loop(e, 0, lonely_again, NULL);
     finish(e, SECOND);
     must(lonely_closed, "its end is not told");
 }
@@ -709,7 +650,7 @@ static void poller_is_deaf(void)
     p = gnp_sim_connect(where, &why);
     must(p != NULL, "connect: %d", why);
     expect_echo(p, "well");
-    on_loop(e, deaf_pause, NULL);
+    on_loop(e, 0, deaf_pause, NULL);
     await(&deaf_closed, "the end of a connection");
     must(deaf_reason == GN_ENOMEM, "it ends with %s", gn_strerror(deaf_reason));
     got = gnp_sim_recv(p, &byte, 1, PATIENCE);
@@ -875,7 +816,7 @@ static void descriptors_pass(void)
     must(gn_dial(gn_engine_loop(e, 0), url, &d, relay_dialed, &r, NULL) == GN_OK, "no dial");
     for (until = gn_now() + PATIENCE; r.opened < 2; gnp_sim_sleep(LOOK))
         must(gn_now() < until, "no connection");
-    on_loop(e, relay_send, &r);
+    on_loop(e, 0, relay_send, &r);
     if (r.fault == 2) {
         await(&r.closed, "the end of who has no memory");
         must(r.reason == GN_ENOMEM, "it ends with %s", gn_strerror(r.reason));

@@ -6,6 +6,7 @@ check_PROGRAMS += %D%/sim
 	%D%/bounds.c \
 	%D%/broadcast.c \
 	%D%/common.c \
+	%D%/corners.c \
 	%D%/cuts.c \
 	%D%/datagrams.c \
 	%D%/dial.c \

@@ -20,6 +20,7 @@ typedef struct scenario {
 extern const scenario scenario_binds;
 extern const scenario scenario_bounds;
 extern const scenario scenario_broadcast;
+extern const scenario scenario_corners;
 extern const scenario scenario_cuts;
 extern const scenario scenario_datagrams;
 extern const scenario scenario_dial;
@@ -77,6 +78,15 @@ void finish(gn_engine *e, uint64_t drain_ns);
 
 /* How much later than it should a loop may do something: calls that are slow add up. */
 uint64_t tardiness(void);
+
+/* For tests that do one thing at a time.  Waits until *flag is not 0, or fails. */
+void await(const int *flag, const char *what);
+/* Calls fn(arg) on loop i, and returns when it has. */
+void on_loop(const gn_engine *e, unsigned i, void (*fn)(void *arg), void *arg);
+/* serve, where nothing can prevent it. */
+gn_engine *serve_well(const gn_handler *h, void *user, const gn_options *o, const char *addr);
+/* Sends text, all of which comes back. */
+void expect_echo(gnp_sim_peer *p, const char *text);
 
 /* Threads of user code. */
 typedef struct crew {

@@ -32,6 +32,7 @@ static const scenario *const scenarios[] = {
     &scenario_binds,
     &scenario_bounds,
     &scenario_broadcast,
+    &scenario_corners,
     &scenario_cuts,
     &scenario_datagrams,
     &scenario_dial,
