@@ -61,6 +61,7 @@ print-programs:
 .PHONY: cross-check print-programs
 # Which branches of lib/ the unit, net and sim tests take; see tests/tools/coverage.
 COVERAGE_SEEDS = 300
+COVERAGE_SCHEDULES = 300
 COVERAGE_LIMIT = 95
 coverage_tests = tests/unit/unit $(net_programs) tests/net/activation tests/interop/logging
 coverage:
@@ -70,6 +71,7 @@ coverage-here: tests/sim/sim$(EXEEXT)
 	@find . -name '*.gcda' -exec rm -f {} +
 	@rc=0; $(slowly) 0.1 4 $(MAKE) $(AM_MAKEFLAGS) check TESTS='$(coverage_tests)' || rc=1; \
 	tests/sim/sim --quiet --seeds 1..$(COVERAGE_SEEDS) || rc=1; \
+	tests/sim/sim --quiet --schedules 2 --limit $(COVERAGE_SCHEDULES) || rc=1; \
 	$(coverage_report) && exit $$rc
 coverage-report:
 	@cd sub/coverage && $(coverage_report)

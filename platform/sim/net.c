@@ -990,7 +990,9 @@ static unsigned stream_ready(const sim_file *f)
         r |= SIM_IN;
     if (room(out) > 0 || c->broken[f->side] || out->fin_sent)
         r |= SIM_OUT;
-    if (c->broken[f->side] || (in->fin_arrived && out->fin_sent))
+    /* Who closes a Unix socket closes both ways of it, at once (unix_release_sock of Linux). */
+    if (c->broken[f->side] ||
+        (in->fin_arrived && (out->fin_sent || (c->local && c->end[!f->side] == NULL))))
         r |= SIM_HUP;
     return r;
 }

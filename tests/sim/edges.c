@@ -733,6 +733,8 @@ static gn_action relay_open(gn_conn *c, void *user)
 
     must(gn_conn_set_opt(c, GN_OPT_PASS_DESCRIPTORS, 0) == GN_OK, "it cannot be turned off");
     must(gn_conn_set_opt(c, GN_OPT_PASS_DESCRIPTORS, 1) == GN_OK, "it cannot be turned on");
+    if (one_in(2)) /* has memory for what few need, but not for descriptors */
+        must(gn_conn_set_limits(c, 100000, 100000) == GN_OK, "no limits");
     r->opened++;
     return GN_NONE;
 }
@@ -783,6 +785,10 @@ static void relay_send(void *arg)
     rc = gn_conn_send_descriptor(c, own, "x", 1);
     must(rc < 0, "without a descriptor it is copied: %s", gn_strerror(rc)); /* and nothing of it is sent */
     gnp_sim_turn("sock_error", 0);
+    gnp_sim_turn("descriptors", gnp_sim_descriptors());
+    rc = gn_conn_send_descriptor(c, own, "x", 1);
+    must(rc == GN_EMFILE, "without room for a copy: %s", gn_strerror(rc));
+    gnp_sim_turn("descriptors", 0);
     gnp_sim_turn("alloc_error", 1024);
     SAYS_NO(gn_conn_send_descriptor(c, own, "x", 1));
     gnp_sim_turn("alloc_error", 0);

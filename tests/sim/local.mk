@@ -31,6 +31,7 @@ check_PROGRAMS += %D%/sim
 	%D%/shrink.c \
 	%D%/sim.c \
 	%D%/stop.c \
+	%D%/strays.c \
 	%D%/timers.c \
 	%D%/watch.c \
 	%D%/worlds.c

@@ -39,12 +39,14 @@ extern const scenario scenario_pool;
 extern const scenario scenario_post;
 extern const scenario scenario_proxy;
 extern const scenario scenario_stop;
+extern const scenario scenario_strays;
 extern const scenario scenario_timers;
 extern const scenario scenario_watch;
 
 /* Small ones, for all schedules. */
-extern const scenario small_cancel, small_close, small_idle, small_migrate, small_posters, small_release,
-    small_stop, small_wake;
+extern const scenario small_blocked, small_cancel, small_close, small_crowded, small_gate, small_idle,
+    small_inherit, small_log, small_migrate, small_place, small_posters, small_release, small_seat, small_stop,
+    small_twins, small_undo, small_wake;
 extern const scenario small_planted; /* for the tests of the runner */
 
 /* ------------------------------------------------------------------- common */

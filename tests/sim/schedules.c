@@ -7,6 +7,9 @@
 
 #include <string.h>
 
+#include "lib/admission.h"
+#include "lib/loop.h"
+
 #define IDLE (10 * MS) /* after which a worker ends */
 #define PATIENCE (100 * MS) /* virtual; far more than anything here takes: who is later has been forgotten */
 
@@ -343,11 +346,339 @@ static void release_run(void *arg)
     must(gn_pool_destroy(s.pool) == GN_OK, "destroy");
 }
 
+/* ------------------------------------------------------------- without a loop */
+
+static gni_gate door;
+static int inside, calls;
+
+static void through_the_door(void *arg)
+{
+    (void)arg;
+    while (!gni_gate_enter(&door)) {
+        if (gni_gate_wait(&door))
+            gnp_sim_sleep(MS);
+    }
+    must(++inside <= (int)door.max, "%d are inside", inside);
+    gnp_sim_sleep(1000);
+    inside--;
+    calls += gni_gate_leave(&door);
+}
+
+/* Who enters and leaves at a time is counted, and who waits is called. */
+static void gate_run(void *arg)
+{
+    crew c = { .n = 0 };
+
+    (void)arg;
+    door.max = 2;
+    for (int i = 0; i < 3; i++)
+        crew_add(&c, through_the_door, NULL, "guest");
+    gnp_sim_focus(1);
+    crew_join(&c);
+    gnp_sim_focus(0);
+    must(gnp_load64(&door.word) == 0, "somebody stays inside, or waits for a call");
+}
+
+static int lines;
+
+static void sink(gn_log_level level, const char *line, void *user)
+{
+    (void)line;
+    (void)user;
+    lines += level == GN_LOG_ERROR;
+}
+
+static void log_wrongly(void *arg)
+{
+    gn_pool *p = NULL;
+
+    (void)arg;
+    must(gn_pool_create(&p, NULL) == GN_OK, "no pool");
+    must(gn_pool_destroy(p) == GN_OK, "not destroyed");
+    gn_log_set_sink(sink, NULL);
+}
+
+/* The environment is read once, and a sink is whole. */
+static void log_run(void *arg)
+{
+    crew c = { .n = 0 };
+
+    (void)arg;
+    gn_log_set_sink(sink, NULL);
+    gnp_sim_setenv("GANNET_LOG", "nonsense");
+    crew_add(&c, log_wrongly, NULL, "a");
+    crew_add(&c, log_wrongly, NULL, "b");
+    gnp_sim_focus(1);
+    crew_join(&c);
+    gnp_sim_focus(0);
+    must(lines == 1, "%d lines", lines);
+    gn_log_set_sink(NULL, NULL);
+}
+
+static int heirs, heirs_busy;
+
+static void inherit(void *arg)
+{
+    int rc = gn_engine_listen_inherited(arg, NULL, NULL);
+
+    must(rc == 0 || rc == GN_EBUSY, "inherited: %s", gn_strerror(rc));
+    heirs += rc == 0;
+    heirs_busy += rc == GN_EBUSY;
+}
+
+static void inherit_run(void *arg)
+{
+    static const gn_handler handler = { .on_open = on_open };
+    gn_engine *e[2] = { NULL, NULL };
+    crew c = { .n = 0 };
+
+    (void)arg;
+    for (int i = 0; i < 2; i++)
+        must(gn_engine_create(&e[i], &handler, NULL, NULL) == GN_OK, "no engine");
+    crew_add(&c, inherit, e[0], "a");
+    crew_add(&c, inherit, e[1], "b");
+    gnp_sim_focus(1);
+    crew_join(&c);
+    gnp_sim_focus(0);
+    must(heirs >= 1 && heirs + heirs_busy == 2, "%d were served", heirs);
+    inherit(e[0]);
+    must(heirs + heirs_busy == 3 && heirs >= 2, "it stays busy");
+    for (int i = 0; i < 2; i++)
+        must(gn_engine_destroy(e[i]) == GN_OK, "not destroyed");
+}
+
+/* Loops of two engines take their places at the same time. */
+static void take_place(void *arg)
+{
+    must(gni_loop_init(arg, NULL, 0) == GN_OK, "there is no place");
+}
+
+static void twins_run(void *arg)
+{
+    static gn_loop twins[2];
+    crew c = { .n = 0 };
+
+    (void)arg;
+    crew_add(&c, take_place, &twins[0], "a");
+    crew_add(&c, take_place, &twins[1], "b");
+    gnp_sim_focus(1);
+    crew_join(&c);
+    gnp_sim_focus(0);
+    must(twins[0].slot != twins[1].slot, "two loops in one place");
+    must(gn_loop_handle(&twins[0]) != gn_loop_handle(&twins[1]), "two loops of one name");
+    gni_loop_free(&twins[0]);
+    gni_loop_free(&twins[1]);
+}
+
+/* ----------------------------------------------------------- a limit for two */
+
+static void post_if_there_is_room(void *arg)
+{
+    stage *s = arg;
+    int rc = gn_execute(gn_engine_loop(s->engine, 0), on_done, s);
+
+    must(rc == GN_OK || rc == GN_ELIMIT, "execute: %s", gn_strerror(rc));
+    refused += rc != GN_OK;
+}
+
+static int awake;
+
+static void sleepy(gn_handle h, int status, void *arg)
+{
+    (void)h;
+    (void)status;
+    (void)arg;
+    while (!awake)
+        gnp_sim_sleep(MS);
+}
+
+/* Two ask for the room of one: at most one gets it, and none of it stays taken. */
+static void crowded_run(void *arg)
+{
+    static const gn_handler handler = { .on_open = on_open };
+    stage s;
+    gn_options o;
+
+    (void)arg;
+    memset(&s, 0, sizeof s);
+    refused = 0;
+    gn_options_init(&o);
+    o.loops = 1;
+    o.post_max = 192; /* that which is asked first has 64 of it, as each has */
+    s.engine = serve(&handler, &s, &o, "tcp://127.0.0.1:0");
+    must(s.engine != NULL, "no engine");
+    must(gn_execute(gn_engine_loop(s.engine, 0), sleepy, NULL) == GN_OK, "execute");
+    must(gn_execute(gn_engine_loop(s.engine, 0), on_done, &s) == GN_OK, "execute");
+    gnp_sim_sleep(MS);
+    crew c = { .n = 0 };
+    crew_add(&c, post_if_there_is_room, &s, "a");
+    crew_add(&c, post_if_there_is_room, &s, "b");
+    gnp_sim_focus(1);
+    crew_join(&c);
+    gnp_sim_focus(0);
+    must(refused >= 1, "more is taken than there is room for");
+    awake = 1;
+    expect_ends(&s, 3 - refused);
+    must(gn_execute(gn_engine_loop(s.engine, 0), on_done, &s) == GN_OK, "there is no room any more");
+    expect_ends(&s, 4 - refused);
+    close_stage(&s, 4 - refused);
+}
+
+/* --------------------------------------------------------- one place, two loops */
+
+static void come_in(void *arg)
+{
+    stage *s = arg;
+    char addr[GN_ADDR_TEXT_MAX], byte;
+
+    peer_address(s->engine, 0, addr, sizeof addr);
+    gnp_sim_peer *p = gnp_sim_connect(addr, NULL);
+    must(p != NULL, "no connection");
+    (void)gnp_sim_recv(p, &byte, 1, 10 * MS);
+    must(s->opened - s->closed <= 1, "%u have opened, %u closed", s->opened, s->closed);
+    gnp_sim_close(p, 1);
+}
+
+/* Two loops accept, and there is room for one: all come in, one after the other. */
+static void one_place(uint64_t engine_max, uint64_t listener_max)
+{
+    static const gn_handler handler = { .on_open = on_open, .on_close = on_close };
+    stage s;
+    gn_options o;
+    gn_listen_options lo;
+    crew c = { .n = 0 };
+
+    memset(&s, 0, sizeof s);
+    gnp_sim_turn("reuseport_balances", 1);
+    gnp_sim_turn("latency_ns", MS);
+    gn_options_init(&o);
+    o.loops = 2;
+    o.reuseport = 1;
+    o.conns_max = engine_max;
+    gn_listen_options_init(&lo);
+    lo.conns_max = listener_max;
+    must(gn_engine_create(&s.engine, &handler, &s, &o) == GN_OK, "no engine");
+    must(gn_engine_listen_with(s.engine, "tcp://127.0.0.1:0", &lo) == GN_OK, "no listener");
+    must(gn_engine_start(s.engine) == GN_OK, "it does not start");
+    gnp_sim_sleep(MS);
+    for (int i = 0; i < 4; i++)
+        crew_add(&c, come_in, &s, "guest");
+    gnp_sim_sleep(MS - 10000);
+    gnp_sim_focus(1); /* while they arrive */
+    gnp_sim_sleep(20000);
+    gnp_sim_focus(0);
+    crew_join(&c);
+    gnp_sim_sleep(100 * MS);
+    must(s.opened == 4, "%u of 4 came in", s.opened);
+    close_stage(&s, 0);
+}
+
+static void place_run(void *arg)
+{
+    (void)arg;
+    one_place(1, 0);
+}
+
+static void seat_run(void *arg)
+{
+    (void)arg;
+    one_place(0, 1);
+}
+
+/* ------------------------------------------------------------ the end of a pool */
+
+static void note_task(int status, void *arg)
+{
+    stage *s = arg;
+
+    s->opened += status == GN_OK;
+    s->closed++;
+}
+
+static void submit_second(void *arg)
+{
+    stage *s = arg;
+    int rc = gn_pool_submit(s->pool, note_task, s);
+
+    must(rc == GN_OK || rc == GN_ECLOSED, "submit: %s", gn_strerror(rc));
+    refused += rc != GN_OK;
+}
+
+static void destroy_it(void *arg)
+{
+    stage *s = arg;
+
+    while (s->closed < 2 && refused == 0) /* then nobody has any business with it */
+        gnp_sim_sleep(1000);
+    must(gn_pool_destroy(s->pool) == GN_OK, "destroy");
+}
+
+/* Its last task has run and told somebody to end it, but who submitted that is still inside. */
+static void undo_run(void *arg)
+{
+    stage s = { .pool = open_pool(SECOND) };
+
+    (void)arg;
+    refused = 0;
+    submit_second(&s);
+    gnp_sim_sleep(MS);
+    race(&s, submit_second, destroy_it);
+    gnp_sim_focus(0);
+    must(s.opened == 2 && s.closed == 2, "%u tasks ran, %u ended", s.opened, s.closed);
+}
+
+static void a_while(void *arg)
+{
+    (void)arg;
+    gnp_sim_sleep(20000);
+}
+
+static void long_task(int status, void *arg)
+{
+    (void)status;
+    gnp_sim_join(arg);
+}
+
+/* A pool that is full goes when its worker, and who waits for room, know of it. */
+static void blocked_run(void *arg)
+{
+    stage s;
+    gn_pool_options o;
+    gnp_sim_thread *t;
+    crew c = { .n = 0 };
+
+    (void)arg;
+    memset(&s, 0, sizeof s);
+    refused = 0;
+    gn_pool_options_init(&o);
+    o.capacity = 1;
+    o.queue_max = 0;
+    must(gn_pool_create(&s.pool, &o) == GN_OK, "no pool");
+    t = gnp_sim_spawn(a_while, NULL, "a while");
+    must(gn_pool_submit(s.pool, long_task, t) == GN_OK, "no task");
+    crew_add(&c, submit_second, &s, "blocked");
+    gnp_sim_sleep(19500); /* what follows takes the rest */
+    gnp_sim_focus(1);
+    must(gn_pool_destroy(s.pool) == GN_OK, "destroy");
+    crew_join(&c);
+    gnp_sim_focus(0);
+    must(refused + s.closed == 1, "%u were refused, %u ended", refused, s.closed);
+}
+
+const scenario small_blocked = { "blocked", blocked_run };
 const scenario small_cancel = { "cancel", cancel_run };
 const scenario small_close = { "close", close_run };
+const scenario small_crowded = { "crowded", crowded_run };
+const scenario small_gate = { "gate", gate_run };
 const scenario small_idle = { "idle", idle_run };
+const scenario small_inherit = { "inherit", inherit_run };
+const scenario small_log = { "log", log_run };
 const scenario small_migrate = { "migrate", migrate_run };
+const scenario small_place = { "place", place_run };
 const scenario small_posters = { "posters", posters_run };
 const scenario small_release = { "release", release_run };
+const scenario small_seat = { "seat", seat_run };
 const scenario small_stop = { "stop", stop_run };
+const scenario small_twins = { "twins", twins_run };
+const scenario small_undo = { "undo", undo_run };
 const scenario small_wake = { "wake", wake_run };

@@ -50,19 +50,29 @@ static const scenario *const scenarios[] = {
     &scenario_post,
     &scenario_proxy,
     &scenario_stop,
+    &scenario_strays,
     &scenario_timers,
     &scenario_watch,
 };
 
 /* These are small enough for all their schedules; with --schedules they are what runs. */
 static const scenario *const small[] = {
+    &small_blocked,
     &small_cancel,
     &small_close,
+    &small_crowded,
+    &small_gate,
     &small_idle,
+    &small_inherit,
+    &small_log,
     &small_migrate,
+    &small_place,
     &small_posters,
     &small_release,
+    &small_seat,
     &small_stop,
+    &small_twins,
+    &small_undo,
     &small_wake,
 };
 

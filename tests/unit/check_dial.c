@@ -107,6 +107,10 @@ START_TEST(options)
         { 0, 250 }, { 1, 10 }, { 10, 10 }, { 300, 300 }, { 2000, 2000 }, { 9999, 2000 },
     };
     const uint64_t ms = 1000000;
+    struct {
+        gn_dial_options o;
+        unsigned char more[32];
+    } newer;
 
     ck_assert_int_eq(gni_dial_options_take(&out, NULL), GN_OK);
     ck_assert_uint_eq(out.timeout_ns, 10000 * ms);
@@ -129,6 +133,13 @@ START_TEST(options)
     ck_assert_uint_eq(out.timeout_ns, 10000 * ms);
     ck_assert_ptr_null(out.local);
     gn_dial_options_init_sized(NULL, 8);
+
+    /* And one of a newer one: what we do not know of is zero. */
+    memset(&newer, 0xff, sizeof(newer));
+    gn_dial_options_init_sized(&newer.o, sizeof(newer));
+    ck_assert_uint_eq(newer.more[0] + newer.more[31], 0);
+    ck_assert_int_eq(gni_dial_options_take(&out, &newer.o), GN_OK);
+    ck_assert_uint_eq(out.timeout_ns, 10000 * ms);
 }
 END_TEST
 

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "unit.h"
 
+#include <string.h>
+
 #include "lib/loop.h"
 #include "lib/op.h"
+#include "lib/opmem.h"
 
 /* As tokens come: in a row, in one slot.  Taken out in any order, found as long as they are in. */
 START_TEST(found_while_registered)
@@ -75,6 +78,41 @@ START_TEST(tokens_are_new)
 }
 END_TEST
 
+/* What cannot go back, as somebody is there, waits for the next time: unless it is more than is ever kept. */
+START_TEST(a_batch_that_meets_somebody)
+{
+    static gni_op_pool p;
+    gni_op_batch b;
+    heap h = { 0 };
+    const size_t n = GNI_OP_LEAST << (GNI_OP_CLASSES - 1);
+    uint32_t stripe = 0;
+
+    heap_use(&h);
+    gni_op_pool_open(&p);
+    memset(&b, 0, sizeof(b));
+    for (int full = 0; full < 2; full++) {
+        const size_t blocks = full ? GNI_OP_KEPT / n + 1 : 2;
+        static void *block[GNI_OP_KEPT / GNI_OP_LEAST];
+        for (size_t i = 0; i < blocks; i++)
+            ck_assert_ptr_nonnull(block[i] = gni_op_take(&p, n, &stripe));
+        for (size_t i = 0; i < blocks; i++)
+            gni_op_batch_add(&b, block[i], n, stripe);
+        gnp_store32(&p.stripe[stripe].busy, 1);
+        gni_op_batch_give(&b, &p);
+        ck_assert_uint_eq(b.blocks, full ? 0 : 1);
+        ck_assert_uint_eq(p.stripe[stripe].kept, 0);
+        gnp_store32(&p.stripe[stripe].busy, 0);
+        gni_op_batch_give(&b, &p);
+        ck_assert_uint_eq(b.blocks, 0);
+        ck_assert_uint_eq(p.stripe[stripe].kept, full ? 0 : 2 * n);
+        gni_op_pool_close(&p);
+        gni_op_pool_open(&p);
+    }
+    gni_op_pool_close(&p);
+    heap_done(&h);
+}
+END_TEST
+
 Suite *suite_op(void)
 {
     Suite *s = suite_create("op");
@@ -83,6 +121,7 @@ Suite *suite_op(void)
     tcase_add_loop_test(t, found_while_registered, 0, 4);
     tcase_add_test(t, no_memory_only_slows);
     tcase_add_test(t, tokens_are_new);
+    tcase_add_test(t, a_batch_that_meets_somebody);
     suite_add_tcase(s, t);
     return s;
 }
