@@ -98,7 +98,8 @@ static inline int gni_out_write_short(gn_conn *c, const void *p, size_t n)
     return 1;
 }
 
-/* gn_conn_write of what another thread has posted, to one that is usable, outside of every callback.  Nearly always the end of a segment has room. */
+/* gn_conn_write of what another thread has posted: outside of every callback, and c is usable.  Nearly always
+ * the end of a segment has room. */
 static inline int gni_out_post(gn_conn *c, const void *p, size_t n)
 {
     gn_loop *l = c->loop;

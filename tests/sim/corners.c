@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Corners of the core that chance hardly finds, each walked into on purpose: what fails twice, what ends while
- * something else begins, memory that ends in the middle of a job.  Each world takes one of them.
+ * Corners of the core that chance hardly finds, each walked into on purpose: what fails twice, what ends
+ * while something else begins, memory that ends in the middle of a job.  Each world takes one of them.
  */
 #include "scenario.h"
 

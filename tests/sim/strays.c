@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Corners of datagrams, as corners.c: endpoints that end while something waits, sockets without memory, trains
- * in the middle of which somebody closes, pauses or moves on.  Each world takes one of them.
+ * Corners of datagrams, as corners.c: endpoints that end while something waits, sockets without memory,
+ * trains in the middle of which somebody closes, pauses or moves on.  Each world takes one of them.
  */
 #include "scenario.h"
 
