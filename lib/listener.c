@@ -621,8 +621,7 @@ static int accept_one(gni_acceptor *a)
 
 static int accepting(const gni_acceptor *a)
 {
-    return a->state == GNI_ACCEPTOR_ATTACHED && !gni_engine_stopping(a->loop->engine) &&
-           gnp_load32(&a->listener->paused) == 0;
+    return !gni_engine_stopping(a->loop->engine) && gnp_load32(&a->listener->paused) == 0;
 }
 
 void gni_acceptor_event(gni_acceptor *a, const gnp_event *ev)

@@ -121,8 +121,7 @@ static void unlink_pair(gn_conn *from, gn_conn *to)
 static void pass_rest(gn_conn *from, gn_conn *to)
 {
     size_t n = from->inbound.len;
-    int open = to->state == GNI_CONN_OPEN || to->state == GNI_CONN_CLOSING; /* an on_close may just have */
-    if (n == 0 || !open || (to->flags & (GNI_F_FAILED | GNI_F_RESET | GNI_F_SHUT)) != 0) {
+    if (n == 0 || (to->flags & (GNI_F_FAILED | GNI_F_RESET | GNI_F_SHUT)) != 0) {
         return;
     }
     int rc = gni_segq_append(&to->u.out, &to->loop->segs, gni_ring_linear(&from->inbound), n);

@@ -244,11 +244,12 @@ void gni_udp_flush(gn_conn *c)
 
 /* --------------------------------------------------------------- queueing */
 
-/* An IPv6 endpoint for every address reaches IPv4 peers too; the platform maps them (RFC 4291 2.5.5.2). */
+/* An IPv6 endpoint for every address reaches IPv4 peers too, and there are no others; the platform maps them
+ * (RFC 4291 2.5.5.2). */
 static int family_fits(const gn_conn *c, const gnp_addr *to)
 {
     const gni_listener *ln = c->loop->engine->listeners[c->listener];
-    return to->family == ln->addr.family || (ln->both && to->family == GNP_FAMILY_IPV4);
+    return to->family == ln->addr.family || ln->both;
 }
 
 static int same_peer(const gn_conn *c, const gnp_addr *to)

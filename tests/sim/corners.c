@@ -515,9 +515,8 @@ static void close_meets_deadline(void)
     open_one(draw_stream_address());
     on_loop(k.engine, 0, write_much, &first);
     on_loop(k.engine, 0, deadline_soon, NULL);
-    hold_loop(&w, 0, 0, NULL);
-    gnp_sim_sleep(SECOND);
-    hold_post(&w, 0, 0, NULL); /* the other one, which would be in the way */
+    hold_loop(&w, 0, 1, NULL);
+    gnp_sim_sleep(SECOND); /* now it has passed, as the next turn will see after its tasks */
     must(gn_close(k.h[0], on_done, NULL) == GN_OK, "no close");
     w.go = 1;
     gnp_sim_sleep(SECOND);
@@ -911,6 +910,8 @@ static void budgets(void)
     }
     o.engine_bytes_max = 200 * 1024;
     gnp_sim_turn("pipe_bytes", 100);
+    gnp_sim_turn("latency_ns", 1000);
+    gnp_sim_turn("jitter_ns", 0);
     open_with(&host, &o, "tcp://127.0.0.1:0");
     guest(0);
     guest(1);
@@ -1043,6 +1044,26 @@ static void shut_sink(void *arg)
     must(gn_conn_shutdown_write(ours(1)) == GN_OK, "no shutdown");
     if (*(int *)arg)
         must(gn_conn_abort(ours(0)) == GN_OK, "no abort");
+}
+
+static void shut_free_sink(void *arg)
+{
+    (void)arg;
+    must(gn_conn_shutdown_write(ours(1)) == GN_OK, "no shutdown");
+}
+
+/* 1 takes no more, and then something comes for it. */
+static void pipe_to_nobody(void)
+{
+    open_one(one_in(2) ? "tcp://127.0.0.1:0" : "unix:///tmp/corner");
+    guest(1);
+    on_loop(k.engine, 0, pipe_up, NULL);
+    on_loop(k.engine, 0, shut_free_sink, NULL);
+    must(ending(1) == GNP_SIM_EOF, "no end");
+    must(gnp_sim_send(k.p[0], "too late", 8, NULL) == 0, "the peer cannot send");
+    wait_for(&k.closed, 1, "the end");
+    must(k.reason == GN_EPIPE, "it ends with %s", gn_strerror(k.reason));
+    leave(2);
 }
 
 /* 1 is full: and there is no memory for the rest of who ends; or it takes no more at all. */
@@ -1438,6 +1459,9 @@ static void reboots_it(int status, void *arg)
     if (status != GN_OK && reboots++ == 0) {
         must(gn_pool_reboot(pool) == GN_OK, "no reboot");
         (void)gn_pool_try_submit(pool, counted, NULL);
+        if (one_in(2)) { /* and ends again */
+            must(gn_pool_release(pool) == GN_OK && gn_pool_reboot(pool) == GN_OK, "no release");
+        }
     }
 }
 
@@ -1518,7 +1542,7 @@ static void corners(void *arg)
         closes_slowly, close_meets_deadline, nobody_takes_it, stop_while_away, adopted_elsewhere,
         back_in_time, not_let_go, not_taken_back, options_of_paths, ends_on_the_way,
         ends_before_it_has_caught_up, ends_with_all, answers_too_late, of_another_life, budgets,
-        parted_at_its_end, pipe_ends, pipe_without_memory, sink_closes_first, not_my_pipe, many_spans,
+        parted_at_its_end, pipe_ends, pipe_without_memory, pipe_to_nobody, sink_closes_first, not_my_pipe, many_spans,
         writes_without_memory, full_house, a_namesake, place_of_a_dial, many_are_shed, no_signals, pools,
         pools_in_pools
     };

@@ -9,6 +9,7 @@
 
 #include "lib/admission.h"
 #include "lib/loop.h"
+#include "lib/opmem.h"
 
 #define IDLE (10 * MS) /* after which a worker ends */
 #define PATIENCE (100 * MS) /* virtual; far more than anything here takes: who is later has been forgotten */
@@ -447,6 +448,40 @@ static void inherit_run(void *arg)
         must(gn_engine_destroy(e[i]) == GN_OK, "not destroyed");
 }
 
+static gni_op_pool store;
+
+static void take_and_give(void *arg)
+{
+    uint32_t stripe;
+    void *b = gni_op_take(&store, 64, &stripe);
+
+    (void)arg;
+    must(b != NULL, "no memory");
+    gni_op_give(&store, b, 64, stripe);
+}
+
+static void close_store(void *arg)
+{
+    (void)arg;
+    gni_op_pool_close(&store);
+}
+
+/* Memory of operations goes back to a pool that ends: there, or where it came from. */
+static void store_run(void *arg)
+{
+    crew c = { .n = 0 };
+
+    (void)arg;
+    gni_op_pool_open(&store);
+    crew_add(&c, take_and_give, NULL, "a");
+    crew_add(&c, close_store, NULL, "b");
+    gnp_sim_focus(1);
+    crew_join(&c);
+    gnp_sim_focus(0);
+    for (unsigned i = 0; i < GNI_OP_STRIPES; i++)
+        must(store.stripe[i].kept == 0 && gnp_load32(&store.stripe[i].busy) == 0, "something stays");
+}
+
 /* Loops of two engines take their places at the same time. */
 static void take_place(void *arg)
 {
@@ -679,6 +714,7 @@ const scenario small_posters = { "posters", posters_run };
 const scenario small_release = { "release", release_run };
 const scenario small_seat = { "seat", seat_run };
 const scenario small_stop = { "stop", stop_run };
+const scenario small_store = { "store", store_run };
 const scenario small_twins = { "twins", twins_run };
 const scenario small_undo = { "undo", undo_run };
 const scenario small_wake = { "wake", wake_run };

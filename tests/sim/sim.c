@@ -71,6 +71,7 @@ static const scenario *const small[] = {
     &small_release,
     &small_seat,
     &small_stop,
+    &small_store,
     &small_twins,
     &small_undo,
     &small_wake,

@@ -434,6 +434,9 @@ static void addresses(void *arg)
                    gn_addr_port(&a));
     must(gn_addr_parse(text, &a) == GN_OK, "no address");
     must(gn_conn_send_to(dialed(0), &a, "x", 1) == GN_EINVAL, "another host");
+    (void)snprintf(text, sizeof text, "[::1%%1]:%u", gn_addr_port(&a));
+    must(gn_addr_parse(text, &a) == GN_OK, "no address");
+    must(gn_conn_send_to(dialed(0), &a, "x", 1) == GN_EINVAL, "another interface");
 }
 
 static void send_six(void *arg)
