@@ -116,7 +116,7 @@ static void tell(gn_handle h, int status, void *arg)
 static void calm(void)
 {
     static const char *const off[] = { "short_read", "short_write", "again", "spurious_event", "late_close",
-                                       "interrupted" };
+                                       "late_send",  "interrupted" };
 
     for (size_t i = 0; i < sizeof off / sizeof off[0]; i++)
         gnp_sim_turn(off[i], 0);

@@ -72,8 +72,8 @@ static const gn_handler host = { .on_traffic = on_traffic, .on_close = on_close,
 
 static void calm(void)
 {
-    static const char *const off[] = { "short_read", "again", "spurious_event", "late_close", "interrupted",
-                                       "jitter_ns" };
+    static const char *const off[] = { "short_read", "again", "spurious_event", "late_close",
+                                       "late_send",  "interrupted", "jitter_ns" };
 
     for (size_t i = 0; i < sizeof off / sizeof off[0]; i++)
         gnp_sim_turn(off[i], 0);
