@@ -1542,7 +1542,8 @@ static void corners(void *arg)
         closes_slowly, close_meets_deadline, nobody_takes_it, stop_while_away, adopted_elsewhere,
         back_in_time, not_let_go, not_taken_back, options_of_paths, ends_on_the_way,
         ends_before_it_has_caught_up, ends_with_all, answers_too_late, of_another_life, budgets,
-        parted_at_its_end, pipe_ends, pipe_without_memory, pipe_to_nobody, sink_closes_first, not_my_pipe, many_spans,
+        parted_at_its_end, pipe_ends, pipe_without_memory, pipe_to_nobody, sink_closes_first,
+        not_my_pipe, many_spans,
         writes_without_memory, full_house, a_namesake, place_of_a_dial, many_are_shed, no_signals, pools,
         pools_in_pools
     };

@@ -45,8 +45,8 @@ extern const scenario scenario_watch;
 
 /* Small ones, for all schedules. */
 extern const scenario small_blocked, small_cancel, small_close, small_crowded, small_gate, small_idle,
-    small_inherit, small_log, small_migrate, small_place, small_posters, small_release, small_seat, small_stop,
-    small_store, small_twins, small_undo, small_wake;
+    small_inherit, small_log, small_migrate, small_place, small_posters, small_release, small_seat,
+    small_stop, small_store, small_twins, small_undo, small_wake;
 extern const scenario small_planted; /* for the tests of the runner */
 
 /* ------------------------------------------------------------------- common */
