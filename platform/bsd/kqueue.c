@@ -17,7 +17,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/event.h>
 #include <sys/time.h>
@@ -30,7 +29,7 @@
 /* gnp_sock.state: the socket waits for its changes.  A flag that otherwise is epoll's. */
 #define PX_CHANGED ((uint32_t)PX_INSET)
 
-/* Longest wait in seconds; OpenBSD refuses one beyond 10^8, and the loop in kq_wait goes on anyway. */
+/* Longest wait in seconds: kernels have refused more than 10^8, and the loop in kq_wait goes on anyway. */
 #define SECONDS_MAX 1000000u
 
 typedef struct gnp_kqueue {
@@ -187,7 +186,7 @@ static void kq_close(gnp_poller *p)
     gnp_free(kq, sizeof(*kq));
 }
 
-/* Older kernels refuse a user event with EINVAL: NetBSD before 10, OpenBSD before 7.8. */
+/* Older kernels, such as NetBSD's before 10, refuse a user event with EINVAL. */
 static int add_wake(gnp_kqueue *kq)
 {
     struct kevent e;
@@ -315,26 +314,20 @@ static void relist(gnp_kqueue *kq, gnp_sock *s)
         gnp_px_unlist(s);
 }
 
-/* Is the stream over in both directions?  EVFILT_READ tells of its own only; a Unix peer that closed has no
- * error to tell it by. */
-static int both_ways(const gnp_sock *s)
-{
-    struct pollfd f = { .fd = (int)s->os };
-
-    return s->kind == GNP_STREAM && poll(&f, 1, 0) == 1 && (f.revents & (POLLHUP | POLLERR)) != 0;
-}
-
 /*
  * EV_EOF: for reading the stream has an end, perhaps behind data, and perhaps by an error, which is in
- * fflags; for writing nobody reads any more.  The error is kept: whoever asks the socket first (the
- * program itself, a send) takes it away from it.
+ * fflags; for writing nothing goes out any more, be it that nobody reads or that we said so ourselves.
+ * The error is kept: whoever asks the socket first (the program itself, a send) takes it away from it.
+ * Without one a stream may be over all the same, as when a Unix peer closed; who reads is told by the end.
  */
 static unsigned eof_bits(gnp_kqueue *kq, gnp_sock *s, const struct kevent *e)
 {
     unsigned px = e->filter == EVFILT_READ ? PX_IN : PX_OUT;
 
-    if (e->fflags == 0)
-        return px == PX_OUT || (!(gnp_px_mask(s) & PX_IN) && both_ways(s)) ? px | PX_HUP : px;
+    if (e->fflags == 0) {
+        int told = px == PX_IN && (gnp_px_mask(s) & PX_IN) != 0;
+        return !told && s->kind == GNP_STREAM && gnp_kq_over(s) ? px | PX_HUP : px;
+    }
     if (s->kind == GNP_STREAM) {
         s->priv = (void *)(uintptr_t)e->fflags;
     } else if (s->kind == GNP_DGRAM) {

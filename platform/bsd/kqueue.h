@@ -17,6 +17,9 @@ void gnp_kq_close(int kq);
 /* s, which is attached to kq, is about to be closed. */
 void gnp_kq_closing(int kq, const gnp_sock *s);
 
+/* Is the stream s, of which one direction has ended, over in both? */
+int gnp_kq_over(const gnp_sock *s);
+
 /* The error e was reported of the datagram socket s.  If that took it away from the socket, keep remembers
  * it; kept tells it, or 0, until it is forgotten. */
 void gnp_kq_error_keep(const gnp_sock *s, int e);

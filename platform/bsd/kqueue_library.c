@@ -6,6 +6,7 @@
  */
 #include "kqueue.h"
 
+#include <poll.h>
 #include <string.h>
 #include <sys/event.h>
 #include <unistd.h>
@@ -54,6 +55,14 @@ void gnp_kq_closing(int kq, const gnp_sock *s)
     if (s->armed & PX_OUT)
         drop(kq, (int)s->os, EVFILT_WRITE);
     gnp_kq_error_forget(s);
+}
+
+/* Linux remembers the peer of a Unix socket after that is gone. */
+int gnp_kq_over(const gnp_sock *s)
+{
+    struct pollfd f = { .fd = (int)s->os };
+
+    return poll(&f, 1, 0) == 1 && (f.revents & (POLLHUP | POLLERR)) != 0;
 }
 
 void gnp_kq_error_keep(const gnp_sock *s, int e)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* kqueue of the kernel. */
 #include "kqueue.h"
+#include "../posix/native.h"
 
 #include <string.h>
 #include <sys/event.h>
@@ -57,6 +58,16 @@ void gnp_kq_closing(int kq, const gnp_sock *s)
 {
     (void)kq;
     (void)s;
+}
+
+/* Then the socket is connected to nobody.  Not poll(2): macOS makes that of kqueue, and calls each end of
+ * reading a hang-up. */
+int gnp_kq_over(const gnp_sock *s)
+{
+    gnp_native n;
+    socklen_t len = sizeof(n);
+
+    return getpeername((int)s->os, &n.sa, &len) != 0;
 }
 
 /* The kernels look at the error and leave it where it is. */
