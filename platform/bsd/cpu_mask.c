@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* FreeBSD and DragonFly: a mask of fixed size and the macros for it, in headers of either. */
+/* FreeBSD and DragonFly: a mask of fixed size, whose type and macros come with pthread_np.h. */
 #include "../cpu.h"
 #include "../err.h"
 #include "../posix/posix.h"
 
 #include <sys/param.h>
-#include <sys/cpuset.h>
 
 #include <errno.h>
 #include <pthread.h>

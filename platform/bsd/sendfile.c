@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * sendfile(2) of FreeBSD and DragonFly: -1 with EAGAIN or EINTR still tells what went, 0 bytes without an
- * error are the end of the file.  It has no MSG_NOSIGNAL; the socket is told once and for all instead, where
- * there is SO_NOSIGPIPE (not on DragonFly before 3.7: there gnp_px_sendfile_copy does it).
+ * error are the end of the file.  It has no MSG_NOSIGNAL; the socket is told once and for all instead.
+ * Headers without SO_NOSIGPIPE leave the copy.
  */
 #include "../posix/posix.h"
 
@@ -15,9 +15,14 @@
 
 static int no_signal(int fd)
 {
+#ifdef SO_NOSIGPIPE
     int on = 1;
 
     return setsockopt(fd, SOL_SOCKET, SO_NOSIGPIPE, &on, sizeof(on));
+#else
+    (void)fd;
+    return -1;
+#endif
 }
 
 /* How many bytes went, *e is why not more: 0, or errno. */
@@ -49,7 +54,5 @@ int gnp_px_sendfile(gnp_sock *s, int file, uint64_t offset, uint64_t n, uint64_t
     /* A kind of file or socket that it does not take. */
     if ((e == EINVAL || e == ENOTSOCK || e == EOPNOTSUPP || e == ENOSYS) && *sent == 0)
         return gnp_px_sendfile_copy(s, file, offset, n, sent);
-    if (e == EBUSY) /* the disk is busy, and SF_NODISKIO or not, it said so */
-        e = EAGAIN;
     return gnp_px_sendfile_end(s, e == 0 ? GNP_EOF : gnp_px_fail(e), *sent > 0);
 }
