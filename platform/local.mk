@@ -5,7 +5,8 @@ libplatform_la_SOURCES = \
 	%D%/poll.h %D%/px.h %D%/sock.h %D%/sockopt.h %D%/sys.h %D%/thread.h %D%/time.h \
 	%D%/mem.c \
 	%D%/poller.c \
-	%D%/px.c
+	%D%/px.c \
+	%D%/signal.c
 
 # What POSIX.1-2008 gives.
 platform_posix = \
@@ -114,6 +115,7 @@ libplatform_plain_la_SOURCES = \
 	%D%/mem.c \
 	%D%/poller.c \
 	%D%/px.c \
+	%D%/signal.c \
 	$(platform_posix) \
 	$(platform_plain) \
 	%D%/posix/accept_plain.c \

@@ -209,4 +209,15 @@ static inline void gnp_px_sendto_cut(gnp_sock *s, int code)
     s->state = code == GNP_AGAIN ? s->state | PX_WRITE : s->state & ~(uint32_t)PX_WRITE;
 }
 
+/* --------------------------------------------------------------- signals */
+/* Of each system.  catch has gnp_px_signal called each time that the signal comes; with keep what was
+ * before is remembered, for restore.  default is called in handlers, too.  Only those that it has. */
+int gnp_px_signal_has(int what);
+int gnp_px_signal_catch(int what, int keep);
+void gnp_px_signal_restore(int what);
+void gnp_px_signal_default(int what);
+
+/* signal.c: the signal has come. */
+void gnp_px_signal(int what);
+
 #endif

@@ -1,37 +1,18 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Signals.  The handler touches lock-free atomics, gnp_wake and sigaction only.
- *
- * A signal has a claim, and then goes to that alone; or it is SIGINT or SIGTERM, and goes to all who
- * watch.  Each of these is a user of the signal: the first installs the handler, the last puts back what
- * was before.
- */
+/* How signals are caught; what comes of them is in ../signal.c. */
 #include "../sys.h"
 #include "posix.h"
 
 #include <errno.h>
-#include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <string.h>
 
-#define WATCHERS 64 /* one per engine is usual */
-
-typedef struct watcher {
-    gnp_atomic_ptr poller; /* NULL: free */
-    gnp_atomic32 pending;  /* GNP_SIGNAL_..., not taken yet */
-} watcher;
-
-typedef struct kind {
+typedef struct number {
     int what, sig;
-    gnp_atomic32 claimed;
-    gnp_atomic32 came;     /* since it was asked for */
-    gnp_atomic_ptr poller; /* that the claim wakes */
-    unsigned users;        /* under the lock */
     struct sigaction before;
-} kind;
+} number;
 
-static kind kinds[] = {
+static number numbers[] = {
     { .what = GNP_SIGNAL_INT, .sig = SIGINT },
     { .what = GNP_SIGNAL_TERM, .sig = SIGTERM },
     { .what = GNP_SIGNAL_HUP, .sig = SIGHUP },
@@ -43,50 +24,22 @@ static kind kinds[] = {
     { .what = GNP_SIGNAL_WINCH, .sig = SIGWINCH },
 #endif
 };
-#define KINDS (sizeof(kinds) / sizeof(kinds[0]))
-#define STOPPERS 2 /* the first of them are what is watched for */
+#define NUMBERS (sizeof(numbers) / sizeof(numbers[0]))
 
-static watcher watchers[WATCHERS];
-static gnp_atomic32 handlers; /* that run now */
-static gnp_atomic32 kept;     /* the signal that has come since somebody began to hold or watch */
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* all but the handler */
-static gnp_atomic32 watching; /* how many; the handler looks at it, others change it under the lock */
-
-static void restore_default(const kind *k)
+static number *number_of(int what)
 {
-    struct sigaction dfl;
+    size_t i;
 
-    memset(&dfl, 0, sizeof(dfl));
-    dfl.sa_handler = SIG_DFL;
-    sigaction(k->sig, &dfl, NULL);
+    for (i = 0; i < NUMBERS; i++) {
+        if (numbers[i].what == what)
+            return &numbers[i];
+    }
+    return NULL;
 }
 
-static void tell_watchers(int what)
+int gnp_px_signal_has(int what)
 {
-    int i;
-
-    for (i = 0; i < STOPPERS; i++) {
-        if (gnp_load32(&kinds[i].claimed) == 0)
-            restore_default(&kinds[i]);
-    }
-    gnp_store32(&kept, (uint32_t)what);
-    for (i = 0; i < WATCHERS; i++) {
-        gnp_poller *p = gnp_load_ptr(&watchers[i].poller);
-        if (p == NULL)
-            continue;
-        gnp_store32(&watchers[i].pending, (uint32_t)what);
-        gnp_wake(p);
-    }
-}
-
-static void tell_claim(kind *k)
-{
-    gnp_poller *p;
-
-    gnp_store32(&k->came, 1);
-    p = gnp_load_ptr(&k->poller);
-    if (p != NULL)
-        gnp_wake(p);
+    return number_of(what) != NULL;
 }
 
 static void on_signal(int sig)
@@ -94,27 +47,15 @@ static void on_signal(int sig)
     int saved = errno;
     size_t i = 0;
 
-    gnp_add32(&handlers, 1);
-    while (i < KINDS - 1 && kinds[i].sig != sig)
+    while (i < NUMBERS - 1 && numbers[i].sig != sig)
         i++;
-    if (gnp_load32(&kinds[i].claimed) != 0)
-        tell_claim(&kinds[i]);
-    else if (i < STOPPERS && gnp_load32(&watching) != 0) /* else a claim begins or has ended */
-        tell_watchers(kinds[i].what);
-    gnp_sub32(&handlers, 1);
+    gnp_px_signal(numbers[i].what);
     errno = saved;
 }
 
-/* A handler on another thread may have a poller in hand, or an old state in mind; it ends soon.  One that
- * begins after this sees all that was stored before it. */
-static void handlers_end(void)
+int gnp_px_signal_catch(int what, int keep)
 {
-    while (gnp_add32(&handlers, 0) != 0)
-        sched_yield();
-}
-
-static int install(const kind *k, struct sigaction *before)
-{
+    number *n = number_of(what);
     struct sigaction sa;
     size_t i;
 
@@ -122,202 +63,24 @@ static int install(const kind *k, struct sigaction *before)
     sa.sa_handler = on_signal;
     sa.sa_flags = SA_RESTART;
     sigemptyset(&sa.sa_mask);
-    for (i = 0; i < KINDS; i++)
-        sigaddset(&sa.sa_mask, kinds[i].sig);
-    return sigaction(k->sig, &sa, before) == 0 ? GNP_OK : gnp_px_fail(errno);
+    for (i = 0; i < NUMBERS; i++)
+        sigaddset(&sa.sa_mask, numbers[i].sig);
+    return sigaction(n->sig, &sa, keep ? &n->before : NULL) == 0 ? GNP_OK : gnp_px_fail(errno);
 }
 
-static int use(kind *k)
+void gnp_px_signal_restore(int what)
 {
-    int r = k->users == 0 ? install(k, &k->before) : GNP_OK;
+    const number *n = number_of(what);
 
-    if (r == GNP_OK)
-        k->users++;
-    return r;
+    sigaction(n->sig, &n->before, NULL);
 }
 
-static void unuse(kind *k)
+void gnp_px_signal_default(int what)
 {
-    if (--k->users == 0)
-        sigaction(k->sig, &k->before, NULL);
-}
+    const number *n = number_of(what);
+    struct sigaction dfl;
 
-/* One more who wants signals kept.  Under the lock. */
-static int join(void)
-{
-    int r;
-
-    if (gnp_load32(&watching) == 0)
-        gnp_store32(&kept, GNP_SIGNAL_NONE);
-    gnp_add32(&watching, 1); /* first: what comes from the install on is kept */
-    r = use(&kinds[0]);
-    if (r == GNP_OK) {
-        r = use(&kinds[1]);
-        if (r != GNP_OK)
-            unuse(&kinds[0]);
-    }
-    if (r != GNP_OK)
-        gnp_sub32(&watching, 1);
-    return r;
-}
-
-/* One less.  Under the lock. */
-static void leave(void)
-{
-    int i;
-
-    gnp_sub32(&watching, 1);
-    for (i = 0; i < STOPPERS; i++)
-        unuse(&kinds[i]);
-    handlers_end();
-    for (i = 0; i < STOPPERS; i++) { /* once more: a handler may have put the default in its place */
-        if (kinds[i].users == 0)
-            sigaction(kinds[i].sig, &kinds[i].before, NULL);
-    }
-}
-
-int gnp_signal_hold(void)
-{
-    int r;
-
-    pthread_mutex_lock(&lock);
-    r = join();
-    pthread_mutex_unlock(&lock);
-    return r;
-}
-
-void gnp_signal_unhold(void)
-{
-    pthread_mutex_lock(&lock);
-    leave();
-    pthread_mutex_unlock(&lock);
-}
-
-int gnp_signal_watch(gnp_poller *p)
-{
-    int r = GNP_EBUSY, i;
-
-    pthread_mutex_lock(&lock);
-    for (i = 0; i < WATCHERS && gnp_load_ptr(&watchers[i].poller) != NULL; i++)
-        ;
-    if (i < WATCHERS) {
-        gnp_store32(&watchers[i].pending, GNP_SIGNAL_NONE);
-        gnp_store_ptr(&watchers[i].poller, p);
-        r = join();
-        handlers_end();
-        if (r != GNP_OK) {
-            gnp_store_ptr(&watchers[i].poller, NULL);
-        } else if (gnp_load32(&kept) != GNP_SIGNAL_NONE) {
-            /* Came before the poller was there; twice the same is once. */
-            gnp_store32(&watchers[i].pending, gnp_load32(&kept));
-            gnp_wake(p);
-        }
-    }
-    pthread_mutex_unlock(&lock);
-    return r;
-}
-
-static watcher *find(const gnp_poller *p)
-{
-    int i;
-
-    for (i = 0; i < WATCHERS; i++) {
-        if (gnp_load_ptr(&watchers[i].poller) == p)
-            return &watchers[i];
-    }
-    return NULL;
-}
-
-int gnp_signal_take(gnp_poller *p)
-{
-    watcher *w = find(p);
-
-    return w != NULL ? (int)gnp_swap32(&w->pending, GNP_SIGNAL_NONE) : GNP_SIGNAL_NONE;
-}
-
-void gnp_signal_unwatch(gnp_poller *p)
-{
-    watcher *w;
-
-    pthread_mutex_lock(&lock);
-    w = find(p);
-    if (w != NULL) {
-        gnp_swap_ptr(&w->poller, NULL);
-        leave();
-    }
-    pthread_mutex_unlock(&lock);
-}
-
-/* ---------------------------------------------------------------- claims */
-
-static kind *kind_of(int what)
-{
-    size_t i;
-
-    for (i = 0; i < KINDS; i++) {
-        if (kinds[i].what == what)
-            return &kinds[i];
-    }
-    return NULL;
-}
-
-int gnp_signal_claim(int what)
-{
-    kind *k = kind_of(what);
-    int r = GNP_EBUSY;
-
-    if (k == NULL)
-        return GNP_ENOTSUP;
-    pthread_mutex_lock(&lock);
-    if (gnp_load32(&k->claimed) == 0) {
-        gnp_store32(&k->came, 0);
-        gnp_store32(&k->claimed, 1); /* first: what comes from the install on is the claim's */
-        r = use(k);
-        if (r == GNP_OK) {
-            handlers_end();
-            /* For watchers it may be back at the default already. */
-            r = install(k, NULL);
-            if (r != GNP_OK)
-                unuse(k);
-        }
-        if (r != GNP_OK)
-            gnp_store32(&k->claimed, 0);
-    }
-    pthread_mutex_unlock(&lock);
-    return r;
-}
-
-void gnp_signal_route(int what, gnp_poller *p)
-{
-    kind *k = kind_of(what);
-
-    if (k == NULL)
-        return;
-    gnp_swap_ptr(&k->poller, p);
-    handlers_end();
-    if (p != NULL && gnp_load32(&k->came) != 0)
-        gnp_wake(p);
-}
-
-int gnp_signal_came(int what)
-{
-    kind *k = kind_of(what);
-
-    return k != NULL && gnp_load32(&k->came) != 0 && gnp_swap32(&k->came, 0) != 0;
-}
-
-void gnp_signal_disclaim(int what)
-{
-    kind *k = kind_of(what);
-
-    if (k == NULL)
-        return;
-    pthread_mutex_lock(&lock);
-    gnp_store32(&k->claimed, 0);
-    gnp_swap_ptr(&k->poller, NULL);
-    unuse(k);
-    handlers_end();
-    if (k->users > 0 && gnp_load32(&kept) != GNP_SIGNAL_NONE)
-        restore_default(k); /* those who watch have had their signal */
-    pthread_mutex_unlock(&lock);
+    memset(&dfl, 0, sizeof(dfl));
+    dfl.sa_handler = SIG_DFL;
+    sigaction(n->sig, &dfl, NULL);
 }
