@@ -122,6 +122,9 @@ static inline HANDLE gnp_wx_port(const gnp_px *p)
     return (HANDLE)(intptr_t)p->wake_read;
 }
 
+/* Milliseconds till the deadline, rounded up, as waits want them; 0 for 0, INFINITE for GNP_NEVER. */
+DWORD gnp_wx_ms(uint64_t deadline_ns);
+
 /* Takes up to max packets; how many, 0 at the deadline, or an error.  Rounds up to milliseconds, so it does
  * not return early by more than the clock's own tick: callers ask gnp_px_go_on. */
 int gnp_wx_collect(const gnp_px *p, OVERLAPPED_ENTRY *entries, unsigned max, uint64_t deadline_ns);
