@@ -27,8 +27,10 @@ example_redis = %D%/redis_db.c %D%/redis_db.h %D%/redis_server.c %D%/redis_serve
 %C%_redis_LDADD = libgannet.la
 
 # The same server in a simulated world, for make check; its memory, too, is that of the world.
+if BUILD_SIM
 check_PROGRAMS += %D%/redis_sim
 TESTS += %D%/redis_sim
+endif
 %C%_redis_sim_SOURCES = %D%/redis_sim.c $(example_redis)
 %C%_redis_sim_CPPFLAGS = $(AM_CPPFLAGS) -Dmalloc=gn_sim_malloc -Dcalloc=gn_sim_calloc \
 	-Drealloc=gn_sim_realloc -Dfree=gn_sim_free

@@ -202,8 +202,42 @@ libplatform_la_SOURCES += $(platform_posix) $(platform_kqueue) $(platform_dgram)
 	%D%/darwin/thread_name.c
 endif
 
+platform_win32 = \
+	%D%/win32/addr.c \
+	%D%/win32/afd.c \
+	%D%/win32/afd_device.c \
+	%D%/win32/afd_device.h \
+	%D%/win32/backends.c \
+	%D%/win32/cpu.c \
+	%D%/win32/descriptor.c \
+	%D%/win32/dgram.c \
+	%D%/win32/err.c \
+	%D%/win32/group.c \
+	%D%/win32/interface.c \
+	%D%/win32/iocp.c \
+	%D%/win32/iocp.h \
+	%D%/win32/iocp_accept.c \
+	%D%/win32/iocp_connect.c \
+	%D%/win32/iocp_op.c \
+	%D%/win32/port.c \
+	%D%/win32/resolve.c \
+	%D%/win32/sendfile.c \
+	%D%/win32/signal.c \
+	%D%/win32/sock.c \
+	%D%/win32/sockopt.c \
+	%D%/win32/sys.c \
+	%D%/win32/thread.c \
+	%D%/win32/time.c \
+	%D%/win32/unixpath.c \
+	%D%/win32/verbs.c \
+	%D%/win32/win32.h
+if OS_WIN32
+libplatform_la_SOURCES += $(platform_win32)
+endif
+
 # The simulated system, see sim.h.  The core is compiled again for it, so that its atomic operations
-# call the simulator.
+# call the simulator.  Not on Windows: it stands on POSIX threads and processes.
+if BUILD_SIM
 if ENABLE_SIM
 noinst_LTLIBRARIES += libcore_sim.la libplatform_sim.la
 else
@@ -240,4 +274,5 @@ if OS_DARWIN
 libplatform_sim_la_SOURCES += %D%/posix/baton_plain.c
 else
 libplatform_sim_la_SOURCES += %D%/posix/baton.c
+endif
 endif

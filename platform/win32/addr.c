@@ -50,7 +50,7 @@ static unsigned to_in6(const gnp_addr *a, gnp_native *out)
     return sizeof(out->in6);
 }
 
-/* Names that begin with a zero byte are documented, but no Windows binds one; as on the BSDs: no such thing. */
+/* Names that begin with a zero byte are documented, but no Windows binds one. */
 static int is_abstract(const gnp_addr *a)
 {
     return a->len > 0 && a->u.path[0] == '\0';
@@ -118,10 +118,10 @@ void gnp_px_from_native(const gnp_native *in, unsigned len, gnp_addr *out)
 static uint32_t zone_index(const char *zone)
 {
     char *end;
-    unsigned long n = strtoul(zone, &end, 10); /* has 32 bits here: more is ULONG_MAX, which no index is */
+    unsigned long long n = strtoull(zone, &end, 10);
 
     if (zone[0] >= '0' && zone[0] <= '9' && *end == '\0')
-        return n != ULONG_MAX ? (uint32_t)n : 0;
+        return n <= UINT32_MAX ? (uint32_t)n : 0;
     return if_nametoindex(zone);
 }
 

@@ -1,54 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Readiness on Windows: polls of \Device\Afd, the driver under Winsock.  It is what select() is made of, for
- * one socket each and ending at a completion port, so that a wait costs by events and not by sockets.
- * The request is not documented by Microsoft; its numbers have been the same since Windows NT.
+ * Readiness on Windows: polls of the driver under Winsock (afd_device.h), each of one socket and ending at
+ * the poller's port, so that a wait costs by events and not by sockets.
  *
  * A poll is one-shot and looks at the present state when it begins: asking anew after each report makes it
  * level-triggered.  It is asked at the next wait, so that a change of mind in between costs nothing.
  */
-#include "win32.h"
+#include "afd_device.h"
 
 #include "../mem.h"
 
 #include <string.h>
-#include <winternl.h>
 
-#define IOCTL_AFD_POLL 0x00012024u
+#define AFD_ALWAYS (AFD_ABORT | AFD_LOCAL_CLOSE | AFD_CONNECT_FAIL)
 
-enum {
-    AFD_RECEIVE = 1,
-    AFD_SEND = 4,
-    AFD_DISCONNECT = 8, /* the peer ended its stream */
-    AFD_ABORT = 16,
-    AFD_CLOSED = 32, /* the handle, here */
-    AFD_ACCEPT = 128,
-    AFD_CONNECT_FAIL = 256
-};
-#define AFD_ALWAYS (AFD_ABORT | AFD_CLOSED | AFD_CONNECT_FAIL)
-
-typedef struct afd_info {
-    LARGE_INTEGER timeout;
-    ULONG count;
-    ULONG exclusive;
-    HANDLE handle;
-    ULONG events;
-    NTSTATUS status;
-} afd_info;
-
-#ifndef STATUS_CANCELLED
-#  define STATUS_CANCELLED ((NTSTATUS)0xC0000120) /* in ntstatus.h, which quarrels with windows.h */
-#endif
-
-#ifndef SIO_BASE_HANDLE
-#  define SIO_BASE_HANDLE 0x48000022
-#endif
-
-/* ntdll has it, no header of mingw does. */
-NTSYSAPI NTSTATUS NTAPI NtCancelIoFileEx(HANDLE file, IO_STATUS_BLOCK *which, IO_STATUS_BLOCK *result);
-
-/* Polls are asked by a handle of the driver.  To cancel one the kernel walks all that its handle has asked, so
- * each handle serves a few sockets only. */
+/* Polls are asked by a handle of the driver.  To cancel one the kernel walks all that its handle has asked,
+ * so each handle serves a few sockets only. */
 #define SOCKETS_PER_DEVICE 32u
 
 typedef struct device device;
@@ -62,11 +29,11 @@ struct device {
 /* A socket's poll.  The kernel writes to it until its packet has come, also when the socket is gone. */
 typedef struct ask ask;
 struct ask {
-    IO_STATUS_BLOCK io; /* what a packet points to */
-    afd_info info;
+    OVERLAPPED ov; /* first: what a packet points to */
+    gnp_afd_poll poll;
     gnp_sock *sock; /* NULL: gone, only the packet is waited for */
     device *dev;
-    HANDLE base; /* of the socket, below what others may have put upon Winsock */
+    SOCKET base; /* of the socket, below what others may have put upon Winsock */
     ask *next;   /* in the list of those to be looked at before the next wait */
     ask *prev;
     unsigned asked; /* PX_..., while it runs */
@@ -95,38 +62,20 @@ static ask *ask_of(const gnp_sock *s)
 
 /* --------------------------------------------------------------- devices */
 
-static NTSTATUS device_handle(HANDLE *out)
-{
-    static WCHAR name[] = L"\\Device\\Afd\\gannet";
-    UNICODE_STRING text = { .Length = sizeof(name) - sizeof(name[0]), .MaximumLength = sizeof(name), .Buffer = name };
-    OBJECT_ATTRIBUTES attributes = { .Length = sizeof(attributes), .ObjectName = &text };
-    IO_STATUS_BLOCK io;
-
-    return NtCreateFile(out, SYNCHRONIZE, &attributes, &io, NULL, 0, FILE_SHARE_READ | FILE_SHARE_WRITE, FILE_OPEN, 0,
-                        NULL, 0);
-}
-
 static int device_open(const gnp_afd *p, device **out)
 {
     device *d = gnp_zalloc(sizeof(*d));
-    NTSTATUS status;
     int r;
 
     if (d == NULL)
         return GNP_ENOMEM;
-    status = device_handle(&d->handle);
-    if (status < 0) {
+    r = gnp_afd_open(gnp_wx_port(&p->px), &d->handle);
+    if (r != GNP_OK) {
         gnp_free(d, sizeof(*d));
-        return gnp_wx_fail_status(status);
+        return r;
     }
-    if (CreateIoCompletionPort(d->handle, gnp_wx_port(&p->px), 0, 0) != NULL) {
-        *out = d;
-        return GNP_OK;
-    }
-    r = gnp_wx_fail_last();
-    CloseHandle(d->handle);
-    gnp_free(d, sizeof(*d));
-    return r;
+    *out = d;
+    return GNP_OK;
 }
 
 static void device_list(gnp_afd *p, device *d)
@@ -200,53 +149,41 @@ static void ask_free(gnp_afd *p, ask *a)
 
 static ULONG afd_bits(unsigned px)
 {
-    return AFD_ALWAYS | (px & PX_IN ? AFD_RECEIVE | AFD_ACCEPT | AFD_DISCONNECT : 0) | (px & PX_OUT ? AFD_SEND : 0);
+    const ULONG in = AFD_RECEIVE | AFD_ACCEPT | AFD_DISCONNECT;
+
+    return AFD_ALWAYS | (px & PX_IN ? in : 0) | (px & PX_OUT ? AFD_SEND : 0);
 }
 
 static unsigned px_bits(const ask *a)
 {
-    ULONG ev = a->info.events;
+    ULONG ev = gnp_afd_events(&a->poll, &a->ov);
 
-    if (a->io.Status < 0) /* it could not look: the verbs tell what is wrong */
-        return PX_HUP;
     return (ev & (AFD_RECEIVE | AFD_ACCEPT | AFD_DISCONNECT) ? PX_IN : 0) | (ev & AFD_SEND ? PX_OUT : 0) |
            (ev & AFD_ALWAYS ? PX_HUP : 0);
 }
 
+/* GNP_INFLIGHT: a packet will come; GNP_OK: it has ended already, and none will. */
 static int submit(ask *a, unsigned mask)
 {
-    NTSTATUS status;
+    int r = gnp_afd_begin(a->dev->handle, a->base, afd_bits(mask), &a->poll, &a->ov);
 
-    a->info.timeout.QuadPart = INT64_MAX;
-    a->info.count = 1;
-    a->info.exclusive = 0;
-    a->info.handle = a->base;
-    a->info.events = afd_bits(mask);
-    a->info.status = 0;
-    a->io.Status = STATUS_PENDING;
-    status = NtDeviceIoControlFile(a->dev->handle, NULL, NULL, &a->io, &a->io, IOCTL_AFD_POLL, &a->info,
-                                   sizeof(a->info), &a->info, sizeof(a->info));
-    if (status < 0)
-        return gnp_wx_fail_status(status);
     a->asked = mask;
-    a->running = 1;
+    a->running = r == GNP_INFLIGHT;
     a->cancelled = 0;
-    return GNP_OK;
+    return r;
 }
 
 /* Its packet comes then, cancelled or not. */
 static void cancel(ask *a)
 {
-    IO_STATUS_BLOCK io;
-
     if (a->cancelled)
         return;
     a->cancelled = 1;
-    (void)NtCancelIoFileEx(a->dev->handle, &a->io, &io);
+    (void)CancelIoEx(a->dev->handle, &a->ov);
 }
 
-/* Has the kernel look for what is wished.  A socket that nothing is wished of is left alone after a hang-up was
- * told, or it would be told for ever. */
+/* Has the kernel look for what is wished.  A socket that nothing is wished of is left alone after a hang-up
+ * was told, or it would be told for ever.  As submit. */
 static int look(ask *a)
 {
     unsigned mask = gnp_px_mask(a->sock);
@@ -254,10 +191,10 @@ static int look(ask *a)
     if (a->running) {
         if ((mask & ~a->asked) != 0)
             cancel(a);
-        return GNP_OK;
+        return GNP_INFLIGHT;
     }
     if (mask == 0 && (a->sock->state & PX_HUNG))
-        return GNP_OK;
+        return GNP_INFLIGHT;
     return submit(a, mask);
 }
 
@@ -270,25 +207,35 @@ static void rearm(gnp_afd *p, gnp_sock *s)
         mark(p, a);
 }
 
-/* Asks all that have changed.  One that cannot be asked is reported as if it were ready: its verb will fail, or
- * work. */
+/* Adds the event of a poll that reports ev; how many there are then.  It is asked again by the next wait. */
+static unsigned report(gnp_afd *p, ask *a, unsigned ev, gnp_event *events, unsigned have)
+{
+    unsigned watch;
+    uint32_t what = gnp_px_level(a->sock, ev, &watch);
+
+    mark(p, a);
+    if (what != 0)
+        gnp_px_event(events, have++, a->sock, what);
+    return have;
+}
+
+/* Asks what has changed, and reports what is so already: in at most half of the array, so that there is room
+ * for what waits at the port.  One that cannot be asked is reported as if it were ready: its verb will fail,
+ * or work. */
 static unsigned ask_all(gnp_afd *p, gnp_event *events, unsigned cap)
 {
-    unsigned have = 0;
+    unsigned limit = cap > 1 ? cap / 2 : (p->px.turn ^= 1), have = 0;
+    const ask *last = p->changed.prev; /* those behind it are for the next wait */
+    ask *a = NULL;
 
-    while (p->changed.next != &p->changed && have < cap) {
-        ask *a = p->changed.next;
-        unsigned watch;
-        uint32_t what;
+    while (a != last && p->changed.next != &p->changed && have < limit) {
+        int r;
+        a = p->changed.next;
         unmark(a);
-        if (look(a) == GNP_OK)
-            continue;
-        what = gnp_px_level(a->sock, PX_HUP, &watch);
-        if (what != 0)
-            gnp_px_event(events, have++, a->sock, what);
+        r = look(a);
+        if (r != GNP_INFLIGHT)
+            have = report(p, a, r == GNP_OK ? px_bits(a) : PX_HUP, events, have);
     }
-    for (cap = 0; cap < have; cap++)
-        mark(p, ask_of(events[cap].sock));
     return have;
 }
 
@@ -297,23 +244,13 @@ static unsigned ask_all(gnp_afd *p, gnp_event *events, unsigned cap)
 /* Adds what a packet tells to the events; how many there are then. */
 static unsigned deliver(gnp_afd *p, ask *a, gnp_event *events, unsigned have)
 {
-    gnp_sock *s = a->sock;
-    unsigned watch;
-    uint32_t what;
-
     a->running = 0;
-    if (s == NULL) {
+    if (a->sock == NULL) {
         p->orphans--;
         ask_free(p, a);
         return have;
     }
-    mark(p, a);
-    if (a->cancelled && a->io.Status == STATUS_CANCELLED)
-        return have;
-    what = gnp_px_level(s, px_bits(a), &watch);
-    if (what != 0)
-        gnp_px_event(events, have++, s, what);
-    return have;
+    return report(p, a, px_bits(a), events, have);
 }
 
 static int afd_wait(gnp_poller *base, gnp_event *events, int cap, uint64_t deadline_ns)
@@ -329,7 +266,7 @@ static int afd_wait(gnp_poller *base, gnp_event *events, int cap, uint64_t deadl
         have = ask_all(p, events, max);
         if (have < max)
             n = gnp_wx_collect(&p->px, p->packets, max - have < PACKETS ? max - have : PACKETS,
-                               have > 0 ? 0 : deadline_ns);
+                               have > 0 || p->changed.next != &p->changed ? 0 : deadline_ns);
         if (n < 0)
             return n;
         for (i = 0; i < n; i++) {
@@ -340,22 +277,12 @@ static int afd_wait(gnp_poller *base, gnp_event *events, int cap, uint64_t deadl
                 have = deliver(p, (ask *)(void *)p->packets[i].lpOverlapped, events, have);
             }
         }
-    } while (have == 0 && gnp_px_go_on(&p->px, n, deadline_ns));
+    } while (have == 0 && (p->changed.next != &p->changed || gnp_px_go_on(&p->px, n, deadline_ns)));
     p->px.round_n = have;
     return (int)have;
 }
 
 /* --------------------------------------------------------------- sockets */
-
-static HANDLE base_of(SOCKET s)
-{
-    SOCKET base = INVALID_SOCKET;
-    DWORD n;
-
-    if (WSAIoctl(s, SIO_BASE_HANDLE, NULL, 0, &base, sizeof(base), &n, NULL, NULL) != 0 || base == INVALID_SOCKET)
-        base = s;
-    return (HANDLE)base;
-}
 
 /* Gives s, which has its state already, its ask. */
 static int enter(gnp_afd *p, gnp_sock *s)
@@ -371,7 +298,7 @@ static int enter(gnp_afd *p, gnp_sock *s)
         return r;
     }
     a->sock = s;
-    a->base = base_of(gnp_wx_socket(s));
+    a->base = gnp_afd_base(gnp_wx_socket(s));
     s->priv = a;
     mark(p, a);
     return GNP_OK;
@@ -438,7 +365,8 @@ static void afd_recv_done(gnp_poller *p, gnp_sock *s)
     (void)s;
 }
 
-static int afd_send(gnp_poller *p, gnp_sock *s, const gnp_iov *iov, unsigned count, unsigned flags, size_t *sent)
+static int afd_send(gnp_poller *p, gnp_sock *s, const gnp_iov *iov, unsigned count, unsigned flags,
+                    size_t *sent)
 {
     int r = gnp_px_send(s, iov, count, flags, sent);
 
@@ -446,7 +374,8 @@ static int afd_send(gnp_poller *p, gnp_sock *s, const gnp_iov *iov, unsigned cou
     return r;
 }
 
-static int afd_sendfile(gnp_poller *p, gnp_sock *s, intptr_t file, uint64_t offset, uint64_t n, uint64_t *sent)
+static int afd_sendfile(gnp_poller *p, gnp_sock *s, intptr_t file, uint64_t offset, uint64_t n,
+                        uint64_t *sent)
 {
     int r = gnp_px_sendfile(s, (int)file, offset, n, sent);
 
@@ -454,7 +383,8 @@ static int afd_sendfile(gnp_poller *p, gnp_sock *s, intptr_t file, uint64_t offs
     return r;
 }
 
-static int afd_send_descriptor(gnp_poller *p, gnp_sock *s, intptr_t os, const void *data, size_t n, size_t *sent)
+static int afd_send_descriptor(gnp_poller *p, gnp_sock *s, intptr_t os, const void *data, size_t n,
+                               size_t *sent)
 {
     (void)p;
     return gnp_px_send_descriptor(s, (int)os, data, n, sent);
@@ -509,15 +439,9 @@ static int afd_connect_end(gnp_poller *p, gnp_sock *s)
 static int afd_probe(void)
 {
     HANDLE h;
-    NTSTATUS status;
 
-    if (gnp_wx_start() != GNP_OK || gnp_wx_extensions() == NULL)
+    if (gnp_wx_start() != GNP_OK || gnp_wx_extensions() == NULL || gnp_afd_open(NULL, &h) != GNP_OK)
         return GNP_ENOTSUP;
-    status = device_handle(&h);
-    if (status < 0) {
-        gnp_wx_fail_status(status);
-        return GNP_ENOTSUP;
-    }
     CloseHandle(h);
     return GNP_OK;
 }

@@ -1,4 +1,4 @@
 /* SPDX-License-Identifier: MIT */
 #include "win32.h"
 
-const gnp_ops *const gnp_backends[] = { &gnp_afd_ops, NULL };
+const gnp_ops *const gnp_backends[] = { &gnp_iocp_ops, &gnp_afd_ops, NULL };

@@ -70,7 +70,8 @@ int gnp_cpu_pin(unsigned i)
         return GNP_ENOTSUP;
     for (i %= n; i > 0; i--)
         m &= m - 1;
-    return SetThreadAffinityMask(GetCurrentThread(), (DWORD_PTR)(m & (~m + 1))) != 0 ? GNP_OK : gnp_wx_fail_last();
+    m &= ~m + 1;
+    return SetThreadAffinityMask(GetCurrentThread(), (DWORD_PTR)m) != 0 ? GNP_OK : gnp_wx_fail_last();
 }
 
 void gnp_cpu_relax(void)

@@ -127,8 +127,7 @@ int gnp_file_open(intptr_t *out, const char *path)
     *out = -1;
     if (r < 0)
         return r;
-    h = CreateFileW(wide, GENERIC_READ, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, NULL, OPEN_EXISTING,
-                    FILE_ATTRIBUTE_NORMAL, NULL);
+    h = CreateFileW(wide, GENERIC_READ, GNP_WX_SHARE, NULL, OPEN_EXISTING, FILE_ATTRIBUTE_NORMAL, NULL);
     if (h == INVALID_HANDLE_VALUE)
         return gnp_wx_fail_last();
     *out = (intptr_t)h;

@@ -14,21 +14,23 @@ int gnp_px_is_group(const gnp_addr *a)
 
 static int group6(SOCKET s, int join, const gnp_addr *group, unsigned interface_index)
 {
+    int what = join ? IPV6_ADD_MEMBERSHIP : IPV6_DROP_MEMBERSHIP;
     struct ipv6_mreq m;
 
     memcpy(&m.ipv6mr_multiaddr, group->u.ip, 16);
     m.ipv6mr_interface = interface_index != 0 ? interface_index : group->scope;
-    return setsockopt(s, IPPROTO_IPV6, join ? IPV6_ADD_MEMBERSHIP : IPV6_DROP_MEMBERSHIP, (const char *)&m, sizeof(m));
+    return setsockopt(s, IPPROTO_IPV6, what, (const char *)&m, sizeof(m));
 }
 
 /* The interface by an address of it, 0 for the system's choice. */
 static int group4(SOCKET s, int join, const gnp_addr *group, struct in_addr via)
 {
+    int what = join ? IP_ADD_MEMBERSHIP : IP_DROP_MEMBERSHIP;
     struct ip_mreq m;
 
     memcpy(&m.imr_multiaddr, group->u.ip, 4);
     m.imr_interface = via;
-    return setsockopt(s, IPPROTO_IP, join ? IP_ADD_MEMBERSHIP : IP_DROP_MEMBERSHIP, (const char *)&m, sizeof(m));
+    return setsockopt(s, IPPROTO_IP, what, (const char *)&m, sizeof(m));
 }
 
 /* Windows says WSAEINVAL for a second join; no such group to leave is WSAEADDRNOTAVAIL or, too, WSAEINVAL. */

@@ -80,7 +80,8 @@ static int set_options(const gnp_sock *s, const gnp_sock_opts *o)
         return gnp_px_fail(WSAENOPROTOOPT); /* of several sockets on a port one gets all there is */
     if (ip && set_exclusive(s, o) != 0)
         return gnp_wx_fail_wsa();
-    if (s->family == GNP_FAMILY_IPV6 && o->v6only >= 0 && set_int(s, IPPROTO_IPV6, IPV6_V6ONLY, o->v6only) != 0)
+    if (s->family == GNP_FAMILY_IPV6 && o->v6only >= 0 &&
+        set_int(s, IPPROTO_IPV6, IPV6_V6ONLY, o->v6only) != 0)
         return gnp_wx_fail_wsa();
     if (o->rcvbuf != 0 && set_int(s, SOL_SOCKET, SO_RCVBUF, clamp_int(o->rcvbuf)) != 0)
         return gnp_wx_fail_wsa();

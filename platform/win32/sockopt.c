@@ -40,8 +40,10 @@ static const gnp_px_opt common[] = {
     { GNP_OPT_SEND_BUFFER, PX_ANY | PX_UNIX | PX_CUT, 1, INT32_MAX, SOL_SOCKET, SO_SNDBUF, 0, 0 },
     { GNP_OPT_TTL, PX_ANY, 1, 255, IPPROTO_IP, IP_TTL, IPPROTO_IPV6, IPV6_UNICAST_HOPS },
     { GNP_OPT_BROADCAST, PX_UDP, 0, 1, SOL_SOCKET, SO_BROADCAST, 0, 0 },
-    { GNP_OPT_MULTICAST_TTL, PX_UDP, 0, 255, IPPROTO_IP, IP_MULTICAST_TTL, IPPROTO_IPV6, IPV6_MULTICAST_HOPS },
-    { GNP_OPT_MULTICAST_LOOP, PX_UDP, 0, 1, IPPROTO_IP, IP_MULTICAST_LOOP, IPPROTO_IPV6, IPV6_MULTICAST_LOOP },
+    { GNP_OPT_MULTICAST_TTL, PX_UDP, 0, 255, IPPROTO_IP, IP_MULTICAST_TTL, IPPROTO_IPV6,
+      IPV6_MULTICAST_HOPS },
+    { GNP_OPT_MULTICAST_LOOP, PX_UDP, 0, 1, IPPROTO_IP, IP_MULTICAST_LOOP, IPPROTO_IPV6,
+      IPV6_MULTICAST_LOOP },
     { 0, 0, 0, 0, 0, 0, 0, 0 }
 };
 
@@ -108,10 +110,11 @@ static int put(const gnp_sock *s, const gnp_px_opt *o, int64_t value)
 
 static int get(const gnp_sock *s, const gnp_px_opt *o, int64_t *value)
 {
-    int six = is_six(s, o), len = sizeof(DWORD);
+    int six = is_six(s, o), level = six ? o->level6 : o->level, name = six ? o->name6 : o->name;
+    int len = sizeof(DWORD);
     DWORD bits = 0; /* some answer with a byte, which is the lower one */
 
-    if (getsockopt(gnp_wx_socket(s), six ? o->level6 : o->level, six ? o->name6 : o->name, (char *)&bits, &len) != 0)
+    if (getsockopt(gnp_wx_socket(s), level, name, (char *)&bits, &len) != 0)
         return gnp_wx_fail_wsa();
     *value = (int32_t)bits;
     return GNP_OK;
@@ -203,11 +206,11 @@ static int set_multicast_if(const gnp_sock *s, int64_t value)
 static int get_multicast_if(const gnp_sock *s, int64_t *value)
 {
     int six = s->family == GNP_FAMILY_IPV6, len = sizeof(DWORD);
+    int level = six ? IPPROTO_IPV6 : IPPROTO_IP, name = six ? IPV6_MULTICAST_IF : IP_MULTICAST_IF;
     DWORD v = 0;
     struct in_addr a;
 
-    if (getsockopt(gnp_wx_socket(s), six ? IPPROTO_IPV6 : IPPROTO_IP, six ? IPV6_MULTICAST_IF : IP_MULTICAST_IF,
-                   (char *)&v, &len) != 0)
+    if (getsockopt(gnp_wx_socket(s), level, name, (char *)&v, &len) != 0)
         return gnp_wx_fail_wsa();
     a.s_addr = v;
     *value = six || v == 0 ? v : gnp_px_interface_of(a);

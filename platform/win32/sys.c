@@ -47,8 +47,8 @@ int gnp_append_open(const char *path, intptr_t *out)
 
     if (r < 0)
         return r;
-    h = CreateFileW(wide, FILE_APPEND_DATA | SYNCHRONIZE, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, NULL,
-                    OPEN_ALWAYS, FILE_ATTRIBUTE_NORMAL, NULL);
+    h = CreateFileW(wide, FILE_APPEND_DATA | SYNCHRONIZE, GNP_WX_SHARE, NULL, OPEN_ALWAYS,
+                    FILE_ATTRIBUTE_NORMAL, NULL);
     if (h == INVALID_HANDLE_VALUE)
         return gnp_wx_fail_last();
     *out = (intptr_t)h;
@@ -94,7 +94,7 @@ uint64_t gnp_process_cpu(void)
     return ns_of(kernel) + ns_of(user);
 }
 
-/* Handles are bounded by memory, and by 16,711,680 for a process ("Pushing the Limits of Windows: Handles"). */
+/* "Pushing the Limits of Windows: Handles"; memory ends before. */
 uint64_t gnp_descriptor_limit(int raise)
 {
     (void)raise;
@@ -113,5 +113,7 @@ int gnp_wx_wide(const char *text, wchar_t *out, int cap)
 
     if (n > 0)
         return n - 1;
-    return gnp_px_fail(GetLastError() == ERROR_INSUFFICIENT_BUFFER ? ERROR_FILENAME_EXCED_RANGE : ERROR_INVALID_NAME);
+    if (GetLastError() == ERROR_INSUFFICIENT_BUFFER)
+        return gnp_px_fail(ERROR_FILENAME_EXCED_RANGE);
+    return gnp_px_fail(ERROR_INVALID_NAME);
 }

@@ -55,7 +55,7 @@ int gnp_thread_start(gnp_thread *t, void (*fn)(void *arg), void *arg, const char
     st->arg = arg;
     if (name != NULL)
         strncpy(st->name, name, NAME_MAX_BYTES);
-    handle = _beginthreadex(NULL, 0, run, st, 0, NULL); /* not CreateThread: the C library has state per thread */
+    handle = _beginthreadex(NULL, 0, run, st, 0, NULL); /* the C library has state per thread */
     if (handle == 0) {
         int code = errno == EAGAIN ? GNP_AGAIN : GNP_ENOMEM;
         gnp_free(st, sizeof(*st));

@@ -14,8 +14,8 @@
 /* The path itself and no file that it may lead to. */
 static HANDLE open_path(const wchar_t *path)
 {
-    return CreateFileW(path, FILE_READ_ATTRIBUTES, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, NULL,
-                       OPEN_EXISTING, FILE_FLAG_OPEN_REPARSE_POINT | FILE_FLAG_BACKUP_SEMANTICS, NULL);
+    return CreateFileW(path, FILE_READ_ATTRIBUTES, GNP_WX_SHARE, NULL, OPEN_EXISTING,
+                       FILE_FLAG_OPEN_REPARSE_POINT | FILE_FLAG_BACKUP_SEMANTICS, NULL);
 }
 
 /* GNP_OK: a socket, *b tells which; GNP_ENOENT; GNP_EEXIST: something else. */

@@ -14,9 +14,10 @@
 
 static BOOL load_one(SOCKET s, GUID id, void *out, size_t size)
 {
+    const DWORD ask = SIO_GET_EXTENSION_FUNCTION_POINTER;
     DWORD n;
 
-    if (WSAIoctl(s, SIO_GET_EXTENSION_FUNCTION_POINTER, &id, sizeof(id), out, (DWORD)size, &n, NULL, NULL) == 0)
+    if (WSAIoctl(s, ask, &id, sizeof(id), out, (DWORD)size, &n, NULL, NULL) == 0)
         return TRUE;
     memset(out, 0, size);
     return FALSE;
@@ -57,7 +58,7 @@ const gnp_wx_ext *gnp_wx_extensions(void)
 
 int gnp_wx_recv_failed(gnp_sock *s, int e)
 {
-    if (e == WSAECONNABORTED || e == ERROR_CONNECTION_ABORTED) /* by this side: its peer is gone or too slow */
+    if (e == WSAECONNABORTED || e == ERROR_CONNECTION_ABORTED) /* by this side, for its peer is gone */
         e = WSAECONNRESET;
     if (e != WSAEWOULDBLOCK && e != WSAENOBUFS && e != ERROR_NOT_ENOUGH_MEMORY)
         s->state |= PX_EOF; /* broken for good: the kernel would go on to report it */

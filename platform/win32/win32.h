@@ -144,6 +144,8 @@ extern const gnp_ops gnp_iocp_ops; /* completions */
 
 /* UTF-8 to UTF-16, zero at the end; the number of units without it, or -1 (GNP_EINVAL, GNP_ENAMETOOLONG). */
 int gnp_wx_wide(const char *text, wchar_t *out, int cap);
+/* As elsewhere, nobody locks others out of a file. */
+#define GNP_WX_SHARE (FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE)
 #define GNP_WX_PATH 1024 /* units of a path that is given to the system */
 
 #endif

@@ -28,12 +28,14 @@ tests_conform_conform_LDADD = libplatform.la $(CHECK_LIBS)
 TESTS += tests/conform/conform
 
 # The same suite once more, on the simulated system.
+if BUILD_SIM
 check_PROGRAMS += tests/conform/conform-sim
+TESTS += tests/conform/conform-sim
+endif
 tests_conform_conform_sim_SOURCES = $(conform_sources) %D%/simulated.c
 tests_conform_conform_sim_CPPFLAGS = $(AM_CPPFLAGS) -DGNP_SIM
 tests_conform_conform_sim_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_conform_conform_sim_LDADD = libplatform_sim.la $(CHECK_LIBS)
-TESTS += tests/conform/conform-sim
 
 program_scripts += %D%/environment %D%/inherited %D%/permissions
 EXTRA_DIST += %D%/environment %D%/inherited %D%/permissions

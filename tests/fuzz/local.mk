@@ -13,8 +13,10 @@ fuzz_programs = \
 	%D%/containers \
 	%D%/framing \
 	%D%/http \
-	%D%/machine \
 	%D%/resp
+if BUILD_SIM
+fuzz_programs += %D%/machine
+endif
 # What replay and run start is a test only there.
 EXTRA_PROGRAMS += $(fuzz_programs)
 check_DATA += $(fuzz_programs:=$(EXEEXT))

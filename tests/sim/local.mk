@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: MIT
 # The core on the simulated system.
+if BUILD_SIM
 check_PROGRAMS += %D%/sim
+program_scripts += %D%/seeds
+endif
 %C%_sim_SOURCES = \
 	%D%/binds.c \
 	%D%/bounds.c \
@@ -39,7 +42,6 @@ check_PROGRAMS += %D%/sim
 %C%_sim_CFLAGS = $(AM_CFLAGS)
 %C%_sim_LDADD = libcore_sim.la libplatform_sim.la
 
-program_scripts += %D%/seeds
 EXTRA_DIST += %D%/check-sim %D%/seeds
 
 SEEDS = 1000
