@@ -46,6 +46,7 @@ typedef struct gnp_afd {
     gnp_px px;
     ask changed;    /* head of a ring */
     device devices; /* head of a ring: with room */
+    HANDLE look; /* of the driver, for polls that end at once */
     unsigned orphans;
     OVERLAPPED_ENTRY packets[PACKETS];
 } gnp_afd;
@@ -354,9 +355,15 @@ static int afd_want(gnp_poller *p, gnp_sock *s, unsigned interest)
 
 /* ----------------------------------------------------------------- verbs */
 
-static int afd_recv(gnp_poller *p, gnp_sock *s, const void **data, size_t *n)
+/* Where Windows is emulated a reset ends the stream as if it were the end; that must not be taken for one. */
+static int afd_recv(gnp_poller *base, gnp_sock *s, const void **data, size_t *n)
 {
-    return gnp_px_recv(&of(p)->px, s, data, n);
+    gnp_afd *p = of(base);
+    int r = gnp_px_recv(&p->px, s, data, n);
+
+    if (r == GNP_EOF && gnp_afd_look(p->look, ask_of(s)->base, AFD_ABORT) != 0)
+        return gnp_px_fail(WSAECONNRESET);
+    return r;
 }
 
 static void afd_recv_done(gnp_poller *p, gnp_sock *s)
@@ -453,8 +460,14 @@ static int afd_open(gnp_poller **out, const gnp_poller_config *config)
 
     if (p == NULL)
         return GNP_ENOMEM;
+    r = gnp_afd_open(NULL, &p->look);
+    if (r != GNP_OK) {
+        gnp_free(p, sizeof(*p));
+        return r;
+    }
     r = gnp_px_init(&p->px, &gnp_afd_ops, config);
     if (r != GNP_OK) {
+        CloseHandle(p->look);
         gnp_free(p, sizeof(*p));
         return r;
     }
@@ -478,6 +491,7 @@ static void afd_close(gnp_poller *base)
         }
     }
     gnp_px_fini(&p->px);
+    CloseHandle(p->look);
     gnp_free(p, sizeof(*p));
 }
 

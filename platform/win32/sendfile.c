@@ -34,6 +34,8 @@ int gnp_px_sendfile_copy(gnp_sock *s, int file, uint64_t offset, uint64_t n, uin
     unsigned char buf[COPY];
 
     *sent = 0;
+    if (offset > INT64_MAX || n > INT64_MAX - offset)
+        return gnp_px_sendfile_end(s, gnp_px_fail(ERROR_INVALID_PARAMETER), 0);
     while (*sent < n) { /* each turn sends at least one or ends */
         uint64_t left = n - *sent;
         gnp_iov v = { buf, 0 };

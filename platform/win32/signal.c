@@ -36,7 +36,7 @@ static void on_signal(int sig)
 {
     const number *n = &numbers[sig == SIGINT ? 0 : 1];
 
-    signal(sig, on_signal);
+    signal(sig, gnp_load32(&n->caught) != 0 ? on_signal : n->before);
     gnp_px_signal(n->what);
 }
 

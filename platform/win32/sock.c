@@ -295,24 +295,23 @@ int gnp_has_ipv6(void)
     return 1;
 }
 
-/* A socket of no use. */
 int gnp_reserve_take(gnp_reserve *r)
 {
-    SOCKET s;
+    HANDLE h;
 
     if (r->os != -1)
         return GNP_OK;
-    s = gnp_wx_os_socket(AF_INET, SOCK_DGRAM);
-    if (s == INVALID_SOCKET)
-        return gnp_wx_fail_wsa();
-    r->os = (intptr_t)s;
+    h = CreateFileW(L"NUL", GENERIC_READ, GNP_WX_SHARE, NULL, OPEN_EXISTING, 0, NULL);
+    if (h == INVALID_HANDLE_VALUE)
+        return gnp_wx_fail_last();
+    r->os = (intptr_t)h;
     return GNP_OK;
 }
 
 void gnp_reserve_release(gnp_reserve *r)
 {
     if (r->os != -1)
-        closesocket((SOCKET)r->os);
+        CloseHandle((HANDLE)r->os);
     r->os = -1;
 }
 

@@ -300,6 +300,10 @@ START_TEST(signal_while_it_is_claimed)
 {
     gnp_thread t;
 
+    if (!signals_stay()) {
+        printf("raise() sets the default before a handler runs: it may end the process during a claim\n");
+        return;
+    }
     signal_dispose(GNP_SIGNAL_INT, IGNORE);
     signal_dispose(GNP_SIGNAL_TERM, IGNORE);
     gnp_store32(&claiming, 1);

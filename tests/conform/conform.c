@@ -57,6 +57,14 @@ static int transport_works(transport tp)
     return 1;
 }
 
+int has_unix(void)
+{
+    if (transport_works(UNIX_STREAM))
+        return 1;
+    printf("no Unix sockets here\n");
+    return 0;
+}
+
 static void find_combinations(void)
 {
     int i;

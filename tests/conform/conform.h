@@ -98,6 +98,9 @@ int stream_matches(const void *data, uint64_t offset, size_t n);
 /* n, or less when $GANNET_TEST_SCALE says so (slow tools), at least least. */
 unsigned scaled(unsigned n, unsigned least);
 
+/* Is there AF_UNIX here?  If not, says so: the case does without. */
+int has_unix(void);
+
 /* A file name in the current folder that no other test has. */
 void temp_name(char *out, size_t cap, const char *what);
 void unix_addr(gnp_addr *a, const char *path);
@@ -139,6 +142,7 @@ void signal_dispose(int what, disposition how);
 disposition signal_disposition(int what); /* sets the default */
 void signal_send(int what);
 int signals_handled(void); /* since the last call */
+int signals_stay(void);    /* 1: a handler stays when it has been called */
 
 /* Where the system cuts, hints and says GNP_AGAIN as it likes, the cases go by these: see simulated.c. */
 #ifdef GNP_SIM

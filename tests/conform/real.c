@@ -113,6 +113,14 @@ void signal_send(int what)
     raise(number(what));
 }
 
+int signals_stay(void)
+{
+    signal(SIGTERM, own_handler);
+    raise(SIGTERM);
+    handled = 0;
+    return signal(SIGTERM, SIG_DFL) == own_handler;
+}
+
 int signals_handled(void)
 {
     int n = (int)handled;
