@@ -369,7 +369,7 @@ START_TEST(loops_share_one_port)
     gn_engine *e;
     tc_net *net = tc_net_open();
     unsigned per_loop[3] = { 0, 0, 0 };
-    o.reuseport = 1;
+    o.reuseport = nt_sharing(1);
     e = nt_start(&h, NULL, &o, "udp://127.0.0.1:0", (char *)NULL);
     ck_assert_uint_eq(gn_engine_addr_count(e), 1);
     for (unsigned i = 0; i < 90; i++) {

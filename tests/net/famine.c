@@ -400,7 +400,7 @@ static void live_setup(int variant)
     gn_descriptor d = -1;
     gn_stats st;
     int rc;
-    o.reuseport = variant;
+    o.reuseport = nt_sharing(variant);
     o.stall_ns = 500 * NT_MS;
     o.conns_max = 100;
     o.loop_bytes_max = NT_MIB;

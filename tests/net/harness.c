@@ -88,11 +88,54 @@ const char *nt_path(void)
     return path;
 }
 
+/* 1: the system takes a listener like that. */
+static int listens(const gnp_addr *a, int reuseport)
+{
+    gnp_sock_opts o = { .v6only = -1, .reuseport = reuseport };
+    gnp_bound bound;
+    gnp_sock s;
+    if (gnp_sys_init() != GNP_OK || gnp_listen(&s, a, &o, &bound) == GNP_ENOTSUP)
+        return 0;
+    gnp_sock_close(&s, 0);
+    gnp_unlink_bound(a, &bound);
+    return 1;
+}
+
+int nt_has_unix(void)
+{
+    static int known = -1;
+    gnp_addr a = { .family = GNP_FAMILY_UNIX };
+    const char *path;
+    if (known < 0) {
+        path = nt_path();
+        a.len = (uint8_t)strlen(path);
+        memcpy(a.u.path, path, a.len);
+        known = listens(&a, 0);
+        if (!known)
+            printf("no Unix sockets here: the cases with them use TCP\n");
+    }
+    return known;
+}
+
+int nt_sharing(int wanted)
+{
+    static int known = -1;
+    gnp_addr a = { .family = GNP_FAMILY_IPV4, .u.ip = { 127, 0, 0, 1 } };
+    if (wanted && known < 0) {
+        known = listens(&a, GNP_SHARED);
+        if (!known)
+            printf("no sharing of ports here: the cases with it do without\n");
+    }
+    return wanted && known;
+}
+
 const char *nt_unix_url(void)
 {
     static char urls[8][110];
     static unsigned next;
     char *url = urls[next++ % 8];
+    if (!nt_has_unix())
+        return "tcp://127.0.0.1:0";
     snprintf(url, sizeof(urls[0]), "unix://%s", nt_path());
     return url;
 }

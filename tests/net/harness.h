@@ -52,8 +52,12 @@ int nt_wrapped(void);
 int nt_forks(void);
 /* A path that nobody uses, short enough for a Unix socket; static storage, 8 at a time. */
 const char *nt_path(void);
-/* "unix://" and such a path. */
+/* "unix://" and such a path; where there are no Unix sockets (it says so), "tcp://127.0.0.1:0". */
 const char *nt_unix_url(void);
+int nt_has_unix(void);
+
+/* wanted, or 0 where sockets cannot share a port (it says so). */
+int nt_sharing(int wanted);
 /* Runs a shell command; its exit status, or -1.  For what C has no words for. */
 int nt_shell(const char *format, ...) NT_PRINTF(1, 2);
 

@@ -934,7 +934,7 @@ START_TEST(restart_on_the_same_port)
         gn_options o = nt_options(2);
         gn_engine *e;
         tc *c;
-        o.reuseport = round % 2;
+        o.reuseport = nt_sharing(round % 2);
         e = nt_start(&echo_handler, NULL, &o, url, (char *)NULL);
         snprintf(url, sizeof(url), "%s", nt_url(e, 0));
         c = tc_connect(net, url);

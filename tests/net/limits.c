@@ -53,7 +53,7 @@ START_TEST(accept_survives_without_descriptors)
     any.family = GNP_FAMILY_IPV4;
     opts.v6only = -1;
     o.edge_triggered = _i / 2 % 2;
-    o.reuseport = _i / 4;
+    o.reuseport = nt_sharing(_i / 4);
     e = nt_start(&echo_handler, NULL, &o, "tcp://127.0.0.1:0", (char *)NULL);
     for (unsigned i = 0; i < 4; i++) {
         served[i] = tc_connect(net, nt_url(e, 0));

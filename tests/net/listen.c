@@ -159,7 +159,7 @@ START_TEST(mixed_addresses_use_all_loops)
     tc_net *net = tc_net_open();
     tc *c[40];
     uint64_t tcp[4];
-    o.reuseport = _i;
+    o.reuseport = nt_sharing(_i);
     e = nt_start(&loop_handler, NULL, &o, "udp://127.0.0.1:0", nt_unix_url(), "tcp://127.0.0.1:0",
                  (char *)NULL);
     connect_in_turn(net, nt_url(e, 1), c, 40);
@@ -187,7 +187,7 @@ START_TEST(port_0_is_one_port)
     gn_addr a;
     tc_net *net = tc_net_open();
     tc *c[90];
-    o.reuseport = 1;
+    o.reuseport = nt_sharing(1);
     o.edge_triggered = _i;
     e = nt_start(&loop_handler, NULL, &o, "tcp://127.0.0.1:0", (char *)NULL);
     ck_assert_uint_eq(gn_engine_addr_count(e), 1);
@@ -237,7 +237,7 @@ START_TEST(tcp6_is_ipv6_only)
         tc_net_close(net);
         return;
     }
-    o.reuseport = _i;
+    o.reuseport = nt_sharing(_i);
     e = nt_start(&echo_handler, NULL, &o, "tcp6://:0", (char *)NULL);
     port = port_of(e, 0);
     one_echo(net, url_with("tcp6://[::1]", port));

@@ -14,7 +14,7 @@ enum { WAY_ALONE, WAY_ACCEPTOR, WAY_REUSEPORT, WAY_UNIX, WAYS };
 static gn_options way_options(int way)
 {
     gn_options o = nt_options(way == WAY_ALONE ? 1 : 3);
-    o.reuseport = way == WAY_REUSEPORT;
+    o.reuseport = nt_sharing(way == WAY_REUSEPORT);
     return o;
 }
 

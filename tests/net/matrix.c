@@ -243,7 +243,7 @@ static gn_options options_of(const cell *c)
     o.edge_triggered = c->mode == EDGE || c->mode == EDGE_CHUNK || c->mode == REUSEPORT_EDGE;
     if (c->mode == EDGE_CHUNK)
         o.edge_chunk = EDGE_CHUNK_BYTES;
-    o.reuseport = c->mode == REUSEPORT_LEVEL || c->mode == REUSEPORT_EDGE;
+    o.reuseport = nt_sharing(c->mode == REUSEPORT_LEVEL || c->mode == REUSEPORT_EDGE);
     return o;
 }
 
