@@ -55,6 +55,14 @@ CHECK_SOURCE =
 cross-check:
 	@JOBS='$(JOBS)' MAKE='$(MAKE)' CHECK_SOURCE='$(CHECK_SOURCE)' \
 		$(SHELL) $(top_srcdir)/tests/tools/cross-check '$(top_srcdir)' sub/cross $(CROSS)
+# Builds for Windows and runs the tests under wine (Debian: gcc-mingw-w64-x86-64, wine, wine64).
+# make check-wine WINE_TESTS='tests/net/flow tests/net/client' JOBS=2
+WINE = wine
+WINE_TESTS =
+check-wine:
+	@JOBS='$(JOBS)' MAKE='$(MAKE)' WINE='$(WINE)' CHECK_SOURCE='$(CHECK_SOURCE)' \
+		$(SHELL) $(top_srcdir)/tests/tools/check-wine '$(top_srcdir)' sub/wine $(WINE_TESTS)
+.PHONY: check-wine
 print-programs:
 	@for p in $(check_PROGRAMS) $(check_DATA); do echo "test:$$p"; done
 	@for p in $(noinst_PROGRAMS); do echo "other:$$p"; done

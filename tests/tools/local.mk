@@ -11,6 +11,7 @@ TESTS += $(tool_tests)
 EXTRA_DIST += \
 	$(tool_tests) \
 	%D%/build-check \
+	%D%/check-wine \
 	%D%/count-tests \
 	%D%/coverage \
 	%D%/coverage-exceptions \
