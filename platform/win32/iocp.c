@@ -163,6 +163,7 @@ static int iocp_attach(gnp_poller *base, gnp_sock *s, unsigned interest)
     gnp_iocp_rec_of(s)->queue = q;
     if (q != NULL)
         s->state |= PX_CAN_READ;
+    s->armed = !(interest & GNP_READ);
     gnp_iocp_arm(p, s);
     return GNP_OK;
 }
@@ -207,6 +208,7 @@ static int iocp_detach(gnp_poller *base, gnp_sock *s)
 static int iocp_want(gnp_poller *p, gnp_sock *s, unsigned interest)
 {
     s->interest = (uint8_t)interest;
+    s->armed = !(interest & GNP_READ);
     gnp_iocp_arm(gnp_iocp_of(p), s);
     return GNP_OK;
 }

@@ -84,6 +84,9 @@ static inline gnp_iocp *gnp_iocp_of(gnp_poller *p)
     return (gnp_iocp *)(void *)p;
 }
 
+/* In gnp_sock.armed: 1 for a stream that was paused, and is to be told of a reset nevertheless.  One that has
+ * just connected is not: as a rule it is read at once. */
+
 static inline gnp_iocp_rec *gnp_iocp_rec_of(const gnp_sock *s)
 {
     return s->priv;

@@ -15,6 +15,7 @@
 
 #define READS ((ULONG)(AFD_RECEIVE | AFD_ACCEPT | AFD_DISCONNECT | AFD_ABORT | AFD_LOCAL_CLOSE))
 #define WRITES ((ULONG)(AFD_SEND | AFD_ABORT | AFD_CONNECT_FAIL | AFD_LOCAL_CLOSE))
+#define ALWAYS ((ULONG)(AFD_ABORT | AFD_LOCAL_CLOSE))
 
 /* How long a cancelled operation may take; it takes microseconds. */
 #define CALM_NS UINT64_C(2000000000)
@@ -187,14 +188,15 @@ static void begin_poll(gnp_iocp *p, gnp_sock *s, unsigned mask)
     int code;
 
     if (r->poll.pending) {
-        if (mask & ~r->polled)
+        if (mask & ~(r->polled | PX_HUP))
             CancelIoEx(p->afd, &r->poll.ov);
         return;
     }
     if (r->base == INVALID_SOCKET)
         r->base = gnp_afd_base(gnp_wx_socket(s));
     r->polled = mask;
-    code = gnp_afd_begin(p->afd, r->base, (mask & PX_IN ? READS : 0) | (mask & PX_OUT ? WRITES : 0), &r->afd,
+    code = gnp_afd_begin(p->afd, r->base,
+                         (mask & PX_IN ? READS : 0) | (mask & PX_OUT ? WRITES : 0) | ALWAYS, &r->afd,
                          &r->poll.ov);
     if (code == GNP_INFLIGHT) {
         r->poll.pending = 1;
@@ -230,10 +232,20 @@ static unsigned begin_own(gnp_iocp *p, gnp_sock *s, unsigned mask)
     return PX_IN;
 }
 
+/* Nobody reads s, but a reset is to be told. */
+static int paused(const gnp_sock *s)
+{
+    return s->armed != 0 && s->kind == GNP_STREAM && !(s->interest & GNP_READ) &&
+           !(s->state & (PX_EOF | PX_HUNG | PX_CONNECT)) && !gnp_iocp_rec_of(s)->receive.pending;
+}
+
 void gnp_iocp_arm(gnp_iocp *p, gnp_sock *s)
 {
     const gnp_iocp_rec *r = gnp_iocp_rec_of(s);
     unsigned mask = gnp_px_mask(s) & ~(s->state >> 4) & (PX_IN | PX_OUT);
+
+    if (paused(s))
+        mask |= PX_HUP;
 
     if (mask != 0 && !(r->receive.pending && r->receive.kind == IOCP_CONNECT)) {
         mask &= ~begin_own(p, s, mask);
