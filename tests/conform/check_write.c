@@ -285,6 +285,7 @@ static void peer_take(subject *t, gnp_sock *peer, uint64_t *got)
     size_t n;
     int r;
 
+    ck_assert_int_ge(gnp_poller_wait(t->q, t->qev, ROUND, 0), 0); /* or it may know of nothing */
     while ((r = gnp_recv(t->q, peer, &data, &n)) == GNP_OK) {
         ck_assert(stream_matches(data, *got, n));
         *got += n;
