@@ -86,5 +86,14 @@ coverage-report:
 coverage_report = GCOV='$(GCOV)' $(SHELL) $(abs_top_srcdir)/tests/tools/coverage '$(abs_top_srcdir)' $(COVERAGE_LIMIT)
 .PHONY: check-valgrind check-asan check-ubsan check-tsan coverage coverage-here coverage-report
 
+# Other CPUs and C libraries of Linux; see tests/tools/foreign.  make check-foreign FOREIGN='musl s390x'
+FOREIGN =
+check-foreign:
+	@JOBS='$(JOBS)' MAKE='$(MAKE)' $(SHELL) $(top_srcdir)/tests/tools/foreign '$(top_srcdir)' $(FOREIGN)
+check-foreign-full:
+	@FOREIGN_SUITES=full JOBS='$(JOBS)' MAKE='$(MAKE)' \
+		$(SHELL) $(top_srcdir)/tests/tools/foreign '$(top_srcdir)' $(FOREIGN)
+.PHONY: check-foreign check-foreign-full
+
 clean-local:
 	rm -rf sub

@@ -128,10 +128,12 @@ void gnp_px_from_native(const gnp_native *in, unsigned len, gnp_addr *out)
 static uint32_t zone_index(const char *zone)
 {
     char *end;
-    unsigned long n = strtoul(zone, &end, 10);
+    unsigned long n;
 
+    errno = 0; /* where a long has 32 bits, it alone tells a number that is too great */
+    n = strtoul(zone, &end, 10);
     if (zone[0] >= '0' && zone[0] <= '9' && *end == '\0')
-        return n <= UINT32_MAX ? (uint32_t)n : 0;
+        return errno == 0 && n <= UINT32_MAX ? (uint32_t)n : 0;
     return if_nametoindex(zone);
 }
 

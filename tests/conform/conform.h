@@ -100,6 +100,10 @@ unsigned scaled(unsigned n, unsigned least);
 
 /* Is there AF_UNIX here?  If not, says so: the case does without. */
 int has_unix(void);
+/* Is the feature among $GANNET_EMULATOR_LACKS?  That is a list of words which tests/tools/foreign gives to an
+ * emulator of system calls that cannot pass it on; the case then ends, and is counted as skipped (a part of
+ * one, with test NULL, is not). */
+int emulator_lacks(const char *feature, const char *test);
 
 /* A file name in the current folder that no other test has. */
 void temp_name(char *out, size_t cap, const char *what);

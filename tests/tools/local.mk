@@ -16,6 +16,7 @@ EXTRA_DIST += \
 	%D%/coverage \
 	%D%/coverage-exceptions \
 	%D%/cross-check \
+	%D%/foreign \
 	%D%/run-test \
 	%D%/slowly \
 	%D%/subbuild \
