@@ -93,7 +93,16 @@ check-foreign:
 check-foreign-full:
 	@FOREIGN_SUITES=full JOBS='$(JOBS)' MAKE='$(MAKE)' \
 		$(SHELL) $(top_srcdir)/tests/tools/foreign '$(top_srcdir)' $(FOREIGN)
-.PHONY: check-foreign check-foreign-full
+# The same programs on real kernels of other CPUs, in virtual machines; see tests/tools/vm.
+VM = s390x aarch64
+check-vm:
+	@FOREIGN_SUITES=none JOBS='$(JOBS)' MAKE='$(MAKE)' \
+		$(SHELL) $(top_srcdir)/tests/tools/foreign '$(top_srcdir)' $(VM)
+	@$(SHELL) $(top_srcdir)/tests/tools/vm $(VM)
+# A release with BSD make, dash, busybox; see tests/tools/posix-tools.
+check-posix-tools: dist-gzip
+	@JOBS='$(JOBS)' $(SHELL) $(top_srcdir)/tests/tools/posix-tools "`pwd`/$(distdir).tar.gz"
+.PHONY: check-foreign check-foreign-full check-vm check-posix-tools
 
 clean-local:
 	rm -rf sub

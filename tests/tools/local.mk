@@ -17,9 +17,11 @@ EXTRA_DIST += \
 	%D%/coverage-exceptions \
 	%D%/cross-check \
 	%D%/foreign \
+	%D%/posix-tools \
 	%D%/run-test \
 	%D%/slowly \
 	%D%/subbuild \
+	%D%/vm \
 	%D%/with-valgrind \
 	%D%/symbols.txt \
 	%D%/symbols_sim.txt
