@@ -104,10 +104,8 @@ platform_plain = \
 	%D%/posix/wake_pipe.c
 
 if OS_LINUX
-libplatform_la_SOURCES += $(platform_posix) $(platform_linux) \
-	$(platform_accept) $(platform_dgram) $(platform_time) $(platform_epoll_wait)
 libplatform_la_SOURCES += $(platform_posix) $(platform_linux) $(platform_linux_backends) \
-	$(platform_accept) $(platform_dgram) $(platform_epoll_wait)
+	$(platform_accept) $(platform_dgram) $(platform_time) $(platform_epoll_wait)
 
 # Nothing but POSIX, for tests/conform; and what a new port can begin with.
 check_LTLIBRARIES += libplatform_plain.la
