@@ -98,7 +98,7 @@ int stream_matches(const void *data, uint64_t offset, size_t n);
 /* n, or less when $GANNET_TEST_SCALE says so (slow tools), at least least. */
 unsigned scaled(unsigned n, unsigned least);
 
-/* Is there AF_UNIX here?  If not, says so: the case does without. */
+/* Is there AF_UNIX here?  If not, it must be known that there is none, and the case does without. */
 int has_unix(void);
 /* Is the feature among $GANNET_EMULATOR_LACKS?  That is a list of words which tests/tools/foreign gives to an
  * emulator of system calls that cannot pass it on; the case then ends, and is counted as skipped (a part of
