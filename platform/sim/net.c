@@ -833,8 +833,8 @@ static void deliver_piece(sim_file *f, const sim_packet *p, size_t at, size_t n)
         map(&copy->to);
     }
     copy->len = n;
-    if (n > 0 && f->ours && gnp_sim_chance(sim.knobs.dgram_cut)) {
-        copy->len = (size_t)gnp_sim_below(n);
+    if (n > 1 && f->ours && gnp_sim_chance(sim.knobs.dgram_cut)) {
+        copy->len = 1 + (size_t)gnp_sim_below(n - 1); /* there is room for something */
         copy->cut = 1;
         sim.faults++;
     }
