@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: MIT
 # The core on the simulated system.
 if BUILD_SIM
-check_PROGRAMS += %D%/sim
+# What seeds starts is no test by itself.
+EXTRA_PROGRAMS += %D%/sim
+check_DATA += %D%/sim$(EXEEXT)
 program_scripts += %D%/seeds
 endif
+CLEANFILES += %D%/sim$(EXEEXT)
 %C%_sim_SOURCES = \
 	%D%/binds.c \
 	%D%/bounds.c \
