@@ -80,10 +80,10 @@ START_TEST(periodic_until_stopped)
 {
     gn_engine *e = start();
     timer m = { .at = 5 * NT_MS, .period = 5 * NT_MS, .most = 10 };
-    on_loop(e, begin, &m);
     uint64_t begun = gnp_now();
+    on_loop(e, begin, &m);
     nt_await(NT_A, 10);
-    ck_assert(gnp_now() - begun >= 44 * NT_MS);
+    ck_assert(gnp_now() - begun >= 50 * NT_MS);
     gnp_sleep_until(gnp_now() + 20 * NT_MS);
     nt_stop(e, NT_SECOND);
     ck_assert_uint_eq(m.fires, 10);
@@ -238,8 +238,9 @@ START_TEST(the_end_of_the_loop)
     timer m = { .at = 200 * NT_MS, .period = 200 * NT_MS };
     on_loop(e, begin, &m);
     nt_stop(e, 0);
+    unsigned fires = m.fires; /* none, unless this machine was away for so long */
     gnp_sleep_until(gnp_now() + 250 * NT_MS);
-    ck_assert_uint_eq(m.fires, 0);
+    ck_assert_uint_eq(m.fires, fires);
     ck_assert_int_eq(gn_timer_running(&m.t), 0);
 }
 END_TEST
