@@ -155,10 +155,10 @@ int gnp_px_sendto(gnp_sock *s, const gnp_dgram_out *out, unsigned count, unsigne
 {
     for (*sent = 0; *sent < count; ++*sent) {
         int r = send_one(s, &out[*sent]);
-        if (r == GNP_AGAIN)
-            s->state |= PX_WRITE;
-        if (r != GNP_OK)
+        if (r != GNP_OK) {
+            gnp_px_sendto_cut(s, r);
             return r;
+        }
     }
     s->state &= ~(uint32_t)PX_WRITE;
     return GNP_OK;
