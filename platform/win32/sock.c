@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Detached sockets: made, bound, listening. */
-#include "win32.h"
+#include "iocp.h"
 
 #include <string.h>
 
@@ -257,6 +257,8 @@ void gnp_px_close_fd(gnp_sock *s, int reset)
 
 void gnp_sock_close(gnp_sock *s, int reset)
 {
+    if (s->kind == GNP_LISTENER && s->os != -1)
+        gnp_iocp_queue_free(s->priv); /* what came to it before it was detached */
     if (s->os != -1)
         gnp_px_close_fd(s, reset);
 }
