@@ -81,10 +81,12 @@ coverage-here: tests/sim/sim$(EXEEXT)
 	tests/sim/sim --quiet --seeds 1..$(COVERAGE_SEEDS) || rc=1; \
 	tests/sim/sim --quiet --schedules 2 --limit $(COVERAGE_SCHEDULES) || rc=1; \
 	$(coverage_report) && exit $$rc
+coverage-table:
+	@$(coverage_report)
 coverage-report:
-	@cd sub/coverage && $(coverage_report)
+	@cd sub/coverage && $(MAKE) $(AM_MAKEFLAGS) coverage-table
 coverage_report = GCOV='$(GCOV)' $(SHELL) $(abs_top_srcdir)/tests/tools/coverage '$(abs_top_srcdir)' $(COVERAGE_LIMIT)
-.PHONY: check-valgrind check-asan check-ubsan check-tsan coverage coverage-here coverage-report
+.PHONY: check-valgrind check-asan check-ubsan check-tsan coverage coverage-here coverage-table coverage-report
 
 # Other CPUs and C libraries of Linux; see tests/tools/foreign.  make check-foreign FOREIGN='musl s390x'
 FOREIGN =
