@@ -470,6 +470,7 @@ static void draw_world(world *w)
     if (one_in(3))
         w->o.engine_bytes_max = pick(bytes, 3);
     w->o.overload = one_in(2) ? GN_OVERLOAD_WAIT : GN_OVERLOAD_REFUSE;
+    w->o.close_timeout_ns = PATIENCE; /* a pipe of some bytes and 200 ms takes longer than its 30 s */
     if (budgeted(w))
         w->o.read_buffer = 1024;
     w->n = 1 + (unsigned)gnp_sim_below(PEERS);
