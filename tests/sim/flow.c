@@ -171,12 +171,23 @@ static gn_action on_open(gn_conn *c, void *user)
     return GN_NONE;
 }
 
+static void marks_of_engine(session *z)
+{
+    const gn_options *o = &z->world->o;
+
+    z->high = o->outbound_high;
+    z->low = o->outbound_low != 0 ? o->outbound_low : z->high / 2;
+}
+
 static void set_up(session *z, gn_conn *c)
 {
-    if (z->own_marks)
-        must((gn_conn_set_watermarks(c, z->high, z->low) == GN_OK &&
-              gn_conn_set_limits(c, z->inbound_max, z->outbound_max) == GN_OK) || gnp_sim_faults() > 0,
-             "marks are refused");
+    if (z->own_marks && gn_conn_set_watermarks(c, z->high, z->low) != GN_OK) {
+        must(gnp_sim_faults() > 0, "marks are refused");
+        marks_of_engine(z);
+    } else if (z->own_marks) {
+        must(gn_conn_set_limits(c, z->inbound_max, z->outbound_max) == GN_OK || gnp_sim_faults() > 0,
+             "limits are refused");
+    }
     if (gnp_sim_faults() > 0)
         z->outbound_max = z->inbound_max = SIZE_MAX / 2;
     if (z->way == SILENT && gn_conn_set_idle_timeout(c, 20 * MS) == GN_OK)
@@ -264,7 +275,8 @@ static gn_action on_writable(gn_conn *c, void *user)
     (void)user;
     gnp_sim_note("on_writable", (int64_t)gn_conn_outbound(c), 0);
     must(z->over, "%u: on_writable, but it was never above the high mark", z->id);
-    must(gn_conn_outbound(c) <= z->low, "%u: on_writable with %zu unsent", z->id, gn_conn_outbound(c));
+    must(gn_conn_outbound(c) <= z->low, "%u: on_writable with %zu unsent, the mark is at %zu", z->id,
+         gn_conn_outbound(c), z->low);
     must(gn_conn_is_writable(c) || disturbed(z->world), "%u: on_writable, but it is not", z->id);
     z->over = 0;
     go_on(z, c);
@@ -441,8 +453,7 @@ static void draw_session(session *z, world *w, unsigned id)
     z->slow = one_in(3);
     z->in_total = z->way == SILENT ? 0 : (size_t)gnp_sim_below(most / 3 + 1);
     z->out_total = z->way == SILENT ? 0 : (size_t)gnp_sim_below(most + 1);
-    z->high = w->o.outbound_high;
-    z->low = w->o.outbound_low != 0 ? w->o.outbound_low : z->high / 2;
+    marks_of_engine(z);
     z->inbound_max = w->o.inbound_max;
     z->outbound_max = w->o.outbound_max;
     z->own_marks = one_in(3);
