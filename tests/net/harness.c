@@ -186,6 +186,10 @@ void nt_begin(void)
         ck_assert_int_eq(gnp_mutex_init(&notes.lock), GNP_OK);
         ck_assert_int_eq(gnp_cond_init(&notes.changed), GNP_OK);
         notes.ready = 1;
+    } else { /* not forked: what the case before has set, and has not undone as it failed */
+        gn_log_set_level(GN_LOG_WARN);
+        gn_log_set_sink(NULL, NULL);
+        (void)gn_set_allocator(NULL);
     }
     gnp_mutex_lock(&notes.lock);
     memset(notes.count, 0, sizeof(notes.count));
