@@ -118,7 +118,7 @@ START_TEST(input_does_not_starve_tasks)
     for (unsigned i = 0; i < 4; i++) {
         flow[i].c = tc_connect(net, nt_url(e, 0));
         flow[i].seed = i;
-        flow[i].total = nt_scaled(4096, 256) * NT_KIB;
+        flow[i].total = nt_scaled(4096, 1024) * NT_KIB;
         flow[i].chunk = 64 * NT_KIB;
     }
     for (unsigned i = 0; i < 2000; i++)

@@ -1082,6 +1082,7 @@ static void pipe_ends(void)
     } else {
         on_loop(k.engine, 0, shut_sink, &abort);
         (void)ending(1);
+        (void)gnp_sim_flood(k.p[0], 1, SECOND); /* where all had passed already, something for nobody */
     }
     wait_for(&k.closed, 1, "the end");
     gnp_sim_sleep(SECOND);
