@@ -37,6 +37,7 @@ typedef struct session {
     int lossy;   /* a posted write has failed */
     int robbed;  /* a pipe has read from it, or what it reads cannot be told */
     int datagrams, paused, woken;
+    int to_us;   /* dialled to our own listener: both of its ends are sessions */
     uint8_t from; /* whose stream it reads; 0: not known yet */
     uint64_t in, out; /* positions in both streams */
     uint8_t habit[HABITS];
@@ -274,6 +275,8 @@ static void pipe_to(gn_conn *c, session *s, uint8_t by)
 
     if (d == NULL || s == NULL || s->datagrams || to->datagrams)
         return;
+    if (s->to_us || to->to_us)
+        return; /* a ring of pipes, in which bytes would go round for ever */
     was_mixed = to->mixed;
     rc = gn_conn_pipe(c, d);
     gnp_sim_note("pipe", by, rc);
@@ -427,6 +430,15 @@ static int begin(gn_conn *c, session *s, const char *what)
     return enter(l);
 }
 
+static int dialled_us(gn_conn *c)
+{
+    char text[GN_ADDR_TEXT_MAX];
+    gn_addr a;
+
+    return gn_conn_remote_addr(c, &a) == GN_OK && gn_addr_format(&a, text, sizeof text) > 0 &&
+           strcmp(text, w.url[0] + strlen("tcp://")) == 0;
+}
+
 static gn_action on_open(gn_conn *c, void *user)
 {
     session *s;
@@ -439,6 +451,7 @@ static gn_action on_open(gn_conn *c, void *user)
     s->id = (uint8_t)(FIRST_SESSION + w.sessions++);
     s->posting = w.posting >> (s->id & 7) & 1;
     s->datagrams = gn_conn_is_datagram(c);
+    s->to_us = dialled_us(c);
     memcpy(s->habit, w.habit, HABITS);
     s->habit[0] = (uint8_t)(s->habit[0] + s->id % 4 * 64);
     gn_conn_set_context(c, s);

@@ -919,7 +919,7 @@ static void budgets(void)
     on_loop(k.engine, k.loop[0], fill_budget, &at[0]);
     on_loop(k.engine, k.loop[1], fill_budget, &at[1]);
     gnp_sim_sleep(SECOND);
-    must(gn_engine_stop(k.engine, 100 * SECOND) == GN_OK, "no stop");
+    must(gn_engine_stop(k.engine, 3600 * SECOND) == GN_OK, "no stop");
     gnp_sim_reset(k.p[1]);
     gnp_sim_sleep(SECOND);
     read_much(0, 0, 190000);
