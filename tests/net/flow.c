@@ -544,7 +544,8 @@ START_TEST(budget_pauses_reading)
     before = st.bytes_in;
     gnp_sleep_until(gnp_now() + 60 * NT_MS);
     ck_assert_int_eq(gn_engine_stats(e, &st), GN_OK);
-    ck_assert_uint_le(st.bytes_in - before, (512 - 400) * 1024 + 8 * 16 * 1024); /* up to it, and a piece each */
+    /* Up to the budget, and a piece each. */
+    ck_assert_uint_le(st.bytes_in - before, (512 - 400) * 1024 + 8 * 16 * 1024);
     for (unsigned i = 0; i < 8; i++)
         tc_reset(c[i]);
     nt_await(NT_CLOSE, 8);

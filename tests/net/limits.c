@@ -50,7 +50,8 @@ START_TEST(accept_survives_without_descriptors)
     gnp_addr any;
     unsigned filled = 0, opened;
     uint64_t cpu, limit = gnp_descriptor_limit(0);
-    if (nt_wrapped() || !can_limit()) { /* valgrind has a limit of its own: it accepts, closes, then says EMFILE */
+    /* Valgrind has a limit of its own: it accepts, closes, then says EMFILE. */
+    if (nt_wrapped() || !can_limit()) {
         tc_net_close(net);
         return;
     }
@@ -318,8 +319,8 @@ START_TEST(ten_thousand_connections)
     e = nt_start(&h, NULL, &o, "tcp://127.0.0.1:0", (char *)NULL);
     /* Its report must not take the place of ours. */
     snprintf(cr.command, sizeof(cr.command),
-             nt_shell("true") == 0 ? "unset CK_LOG_FILE_NAME CK_TAP_LOG_FILE_NAME CK_XML_LOG_FILE_NAME CK_RUN_CASE;"
-                                     " exec '%s' --crowd '%s' %u"
+             nt_shell("true") == 0 ? "unset CK_LOG_FILE_NAME CK_TAP_LOG_FILE_NAME CK_XML_LOG_FILE_NAME;"
+                                     " unset CK_RUN_CASE; exec '%s' --crowd '%s' %u"
                                    : "%s --crowd %s %u", /* that of Windows */
              this_program, nt_url(e, 0), count);
     ck_assert_int_eq(gnp_thread_start(&cr.thread, crowd_thread, &cr, "crowd"), GNP_OK);
