@@ -104,6 +104,16 @@ static void stream_fill(uint8_t id, uint64_t at, uint8_t *out, size_t n)
 }
 
 /* What comes is the stream whose name was its first byte, from `at` on. */
+static peer *peer_of(uint8_t id)
+{
+    return id >= 1 && id <= w.peers ? &w.peer[id - 1] : NULL;
+}
+
+static session *session_of(uint8_t id)
+{
+    return id >= FIRST_SESSION && id - FIRST_SESSION < w.sessions ? &w.session[id - FIRST_SESSION] : NULL;
+}
+
 static void stream_check(uint8_t *id, uint64_t at, const uint8_t *p, size_t n, const char *who)
 {
     if (n == 0)
@@ -113,19 +123,11 @@ static void stream_check(uint8_t *id, uint64_t at, const uint8_t *p, size_t n, c
         hold((p[0] >= 1 && p[0] <= w.peers) || (p[0] >= FIRST_SESSION && p[0] < FIRST_SESSION + w.sessions),
              "%s: byte 0 is %u, which names nobody", who, p[0]);
     }
+    if (session_of(*id) != NULL && session_of(*id)->lossy)
+        return; /* a posted write was refused: there is a hole before those after it */
     for (size_t i = 0; i < n; i++)
         hold(p[i] == stream(*id, at + i), "%s: byte %llu of stream %u is another one", who,
              (unsigned long long)(at + i), *id);
-}
-
-static peer *peer_of(uint8_t id)
-{
-    return id >= 1 && id <= w.peers ? &w.peer[id - 1] : NULL;
-}
-
-static session *session_of(uint8_t id)
-{
-    return id >= FIRST_SESSION && id - FIRST_SESSION < w.sessions ? &w.session[id - FIRST_SESSION] : NULL;
 }
 
 /* ---------------------------------------------------------------- operations */
