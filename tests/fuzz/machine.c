@@ -624,7 +624,8 @@ static void peer_send(peer *p, size_t n)
     b = malloc(n);
     hold(b != NULL, "the test has no memory");
     stream_fill(p->id, p->sent, b, n);
-    (void)gnp_sim_send(p->p, b, n, &went);
+    if (gnp_sim_send(p->p, b, n, &went) == GNP_SIM_RESET)
+        p->broken = 1;
     p->sent += went;
     free(b);
 }
@@ -892,6 +893,7 @@ static void reset_peer(uint8_t by)
     if (p == NULL || p->p == NULL)
         return;
     p->held = 1;
+    p->broken = 1; /* before it: its own thread sees it at once */
     gnp_sim_reset(p->p);
     p->held = 0;
 }
