@@ -33,6 +33,7 @@ typedef struct house {
     uint64_t came, greeted, refused;
     unsigned char seen[PEERS];
     int stopping, over, limited;
+    int narrow; /* a queue of few: of those who try again at the same moments, as TCP does, one may never fit */
     int lossy; /* hosts may vanish */
 } house;
 
@@ -119,7 +120,7 @@ static void guest_run(void *arg)
     gnp_sim_note("guest", p != NULL, why);
     if (p == NULL) {
         /* While the house is full nobody is taken out of a listener's queue: it may be full for long. */
-        must(h->stopping || gnp_sim_faults() > 0 || (h->limited && why == GN_ETIMEDOUT),
+        must(h->stopping || gnp_sim_faults() > 0 || ((h->limited || h->narrow) && why == GN_ETIMEDOUT),
              "nobody answers at %s: %d", h->places[g->place].addr, why);
         return;
     }
@@ -188,6 +189,7 @@ static int listen_all(house *h)
         lo.conns_max = one_in(3) ? 1 + gnp_sim_below(3) : 0;
         lo.backlog = one_in(3) ? 1 + (int)gnp_sim_below(3) : 0;
         h->limited |= lo.conns_max != 0;
+        h->narrow |= lo.backlog != 0 || h->o.backlog != 0;
         h->places[h->count].max = lo.conns_max;
         int rc = gn_engine_listen_with(h->engine, draw_url(h->count, url, sizeof url), &lo);
         if (rc != GN_OK)
