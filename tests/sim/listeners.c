@@ -33,7 +33,7 @@ typedef struct house {
     uint64_t came, greeted, refused;
     unsigned char seen[PEERS];
     int stopping, over, limited;
-    int narrow; /* a queue of few: of those who try again at the same moments, as TCP does, one may never fit */
+    int narrow; /* a queue of few: of those who try again at the same moments one may never fit */
     int lossy; /* hosts may vanish */
 } house;
 
