@@ -210,6 +210,7 @@ static void run(void *arg)
 
     (void)arg;
     draw_options(&o);
+    o.close_timeout_ns = PATIENCE; /* a pipe of one byte may take longer than its 30 s */
     o.stall_ns = 0;
     s.engine = serve(&handler, &s, &o, one_in(2) ? "tcp://127.0.0.1:0" : "tcp://[::1]:0");
     if (s.engine == NULL)
