@@ -278,9 +278,10 @@ START_TEST(nobody_listens)
     ck_assert_int_eq(gn_dial(gn_engine_loop(e, 0), url_of("tcp", "127.0.0.1", free_port("127.0.0.1")), NULL,
                              on_done, id(0), NULL),
                      GN_OK);
-    ck_assert_int_eq(gn_dial(gn_engine_loop(e, 0), missing, NULL, on_done, id(1), NULL), GN_OK);
-    nt_await(NT_DONE, 2);
-    for (unsigned i = 0; i < 2; i++) {
+    if (nt_has_unix())
+        ck_assert_int_eq(gn_dial(gn_engine_loop(e, 0), missing, NULL, on_done, id(1), NULL), GN_OK);
+    nt_await(NT_DONE, 1 + (unsigned)nt_has_unix());
+    for (unsigned i = 0; i < nt_count(NT_DONE); i++) {
         nt_entry n = nt_nth(NT_DONE, i);
         ck_assert_int_eq(n.status, n.id == 0 ? GN_ECONNREFUSED : GN_ENOENT);
     }
@@ -686,7 +687,7 @@ START_TEST(options_of_the_socket)
     o.opt_count = 1;
     ck_assert_int_eq(gn_dial(gn_engine_loop(e, 0), nt_url(s, 1), &o, on_done, id(2), NULL), GN_OK);
     nt_await(NT_DONE, 3);
-    ck_assert_int_eq(nt_nth(NT_DONE, 2).status, GN_ENOTSUP);
+    ck_assert_int_eq(nt_nth(NT_DONE, 2).status, nt_has_unix() ? GN_ENOTSUP : GN_OK);
     nt_stop(e, NT_SECOND);
     nt_stop(s, NT_SECOND);
 }
@@ -727,6 +728,8 @@ START_TEST(unix_queue_is_full)
     gnp_addr a;
     char url[128];
     const char *path = nt_path();
+    if (!nt_has_unix())
+        return;
     memset(&a, 0, sizeof(a));
     a.family = GNP_FAMILY_UNIX;
     a.len = (uint8_t)strlen(path);

@@ -317,6 +317,8 @@ static gn_action write_open(gn_conn *c, void *user)
 /* Nobody is there: told, not ended; when somebody comes, it works. */
 START_TEST(refusals_are_told)
 {
+    if (nt_lacks("refused-datagrams"))
+        return;
     static const gn_handler h = { .on_open = write_open, .on_traffic = verbs_traffic,
                                   .on_error = note_error, .on_close = nt_on_close };
     gn_options o = nt_options(1);
@@ -415,8 +417,9 @@ START_TEST(idle_ones_cost_a_slot)
         most += 128; /* poll(2) wants an array of all sockets, which grows by doubling */
     if (strcmp(gn_engine_poller(here), "kqueue") == 0)
         most += 16; /* one of pointers */
-    ck_assert_msg((after - before) / MANY <= most, "%llu bytes each",
-                  (unsigned long long)((after - before) / MANY));
+    if (strcmp(gn_engine_poller(here), "afd") == 0 || strcmp(gn_engine_poller(here), "iocp") == 0)
+        most += 192; /* a record that Windows writes to */
+    ck_assert_msg((after - before) / MANY <= most, "%u bytes each", (unsigned)((after - before) / MANY));
     nt_stop(here, NT_SECOND);
     nt_stop(there, NT_SECOND);
     ck_assert_int_eq(gn_set_allocator(NULL), GN_OK);

@@ -88,8 +88,7 @@ const char *nt_path(void)
     return path;
 }
 
-/* Is the feature among $GANNET_EMULATOR_LACKS, see tests/conform/conform.h? */
-static int lacks(const char *feature)
+int nt_lacks(const char *feature)
 {
     const char *list = gnp_env("GANNET_EMULATOR_LACKS");
     return list != NULL && strstr(list, feature) != NULL;
@@ -118,7 +117,7 @@ int nt_has_unix(void)
         a.len = (uint8_t)strlen(path);
         memcpy(a.u.path, path, a.len);
         known = listens(&a, 0);
-        ck_assert_msg(known || lacks("unix-sockets"), "no Unix sockets here");
+        ck_assert_msg(known || nt_lacks("unix-sockets"), "no Unix sockets here");
         if (!known)
             printf("no Unix sockets here: the cases with them use TCP\n");
     }
@@ -131,7 +130,7 @@ int nt_sharing(int wanted)
     gnp_addr a = { .family = GNP_FAMILY_IPV4, .u.ip = { 127, 0, 0, 1 } };
     if (wanted && known < 0) {
         known = listens(&a, GNP_SHARED);
-        ck_assert_msg(known || lacks("shared-ports"), "no sharing of ports here");
+        ck_assert_msg(known || nt_lacks("shared-ports"), "no sharing of ports here");
         if (!known)
             printf("no sharing of ports here: the cases with it do without\n");
     }

@@ -55,6 +55,8 @@ const char *nt_path(void);
 /* "unix://" and such a path; where there are no Unix sockets (it says so), "tcp://127.0.0.1:0". */
 const char *nt_unix_url(void);
 int nt_has_unix(void);
+/* Is the feature among $GANNET_EMULATOR_LACKS, see tests/conform/conform.h? */
+int nt_lacks(const char *feature);
 
 /* wanted, or 0 where sockets cannot share a port (it says so). */
 int nt_sharing(int wanted);
