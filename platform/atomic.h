@@ -1,11 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Atomics, one door for all of the core: a platform without C11 atomics puts its
- * interlocked functions here, and the simulator makes each one a point where
- * another thread may go on.
+ * interlocked functions here (Windows), and the simulator makes each one a point
+ * where another thread may go on.
  */
 #ifndef GNP_ATOMIC_H
 #define GNP_ATOMIC_H
+
+#define GNP_THREAD_LOCAL _Thread_local
+
+#ifdef __STDC_NO_ATOMICS__
+#  include "win32/interlocked.h"
+#else
 
 #include <stdatomic.h>
 #include <stdint.h>
@@ -19,8 +25,6 @@ typedef struct {
 typedef struct {
     _Atomic(void *) v;
 } gnp_atomic_ptr;
-
-#define GNP_THREAD_LOCAL _Thread_local
 
 /* The simulator's door: the core is compiled a second time with GNP_SIM for it. */
 #ifdef GNP_SIM
@@ -125,4 +129,5 @@ static inline int gnp_cas_ptr(gnp_atomic_ptr *a, void **expected, void *p)
                                                    memory_order_acquire);
 }
 
+#endif
 #endif

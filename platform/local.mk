@@ -212,6 +212,7 @@ platform_win32 = \
 	%D%/win32/err.c \
 	%D%/win32/group.c \
 	%D%/win32/interface.c \
+	%D%/win32/interlocked.h \
 	%D%/win32/iocp.c \
 	%D%/win32/iocp.h \
 	%D%/win32/iocp_accept.c \

@@ -241,8 +241,11 @@ START_TEST(from_an_address)
     for (i = 0; i < 8 && t.tp != UNIX_STREAM; i++) {
         r = gnp_connect(t.q, &peer[i], GNP_STREAM, &t.addr, &from, NULL);
         ck_assert(r == GNP_INFLIGHT || r == GNP_OK);
-        await(&t, &t.listener, GNP_EV_READABLE);
-        ck_assert_int_eq(gnp_accept(t.p, &t.listener, &s, &seen), GNP_OK);
+        do { /* the accept before may have left a hint that there is more */
+            await(&t, &t.listener, GNP_EV_READABLE);
+            r = gnp_accept(t.p, &t.listener, &s, &seen);
+        } while (r == GNP_AGAIN);
+        ck_assert_int_eq(r, GNP_OK);
         ck_assert_int_eq(memcmp(&seen.u, &from.u, seen.family == GNP_FAMILY_IPV6 ? 16 : 4), 0);
         ck_assert_uint_ne(seen.port, 0);
         ck_assert_int_eq(gnp_sock_local(&peer[i], &from), GNP_OK);

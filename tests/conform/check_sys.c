@@ -153,8 +153,8 @@ START_TEST(unwatch_restores_what_was)
     int i;
 
     for (i = 0; i < 4; i++) {
-        signal_dispose(GNP_SIGNAL_TERM, HANDLE);
-        signal_dispose(GNP_SIGNAL_INT, IGNORE);
+        signal_dispose(GNP_SIGNAL_TERM, SIGNAL_HANDLE);
+        signal_dispose(GNP_SIGNAL_INT, SIGNAL_IGNORE);
         ck_assert_int_eq(gnp_signal_watch(p), GNP_OK);
         if (i % 2 != 0) {
             signal_send(GNP_SIGNAL_TERM);
@@ -166,8 +166,8 @@ START_TEST(unwatch_restores_what_was)
         signal_send(GNP_SIGNAL_INT);
         ck_assert_int_eq(signals_handled(), 1);
     }
-    signal_dispose(GNP_SIGNAL_TERM, DEFAULT);
-    signal_dispose(GNP_SIGNAL_INT, DEFAULT);
+    signal_dispose(GNP_SIGNAL_TERM, SIGNAL_DEFAULT);
+    signal_dispose(GNP_SIGNAL_INT, SIGNAL_DEFAULT);
     gnp_poller_close(p);
 }
 END_TEST
@@ -306,15 +306,15 @@ START_TEST(signal_while_it_is_claimed)
         printf("raise() sets the default before a handler runs: it may end the process during a claim\n");
         return;
     }
-    signal_dispose(GNP_SIGNAL_INT, IGNORE);
-    signal_dispose(GNP_SIGNAL_TERM, IGNORE);
+    signal_dispose(GNP_SIGNAL_INT, SIGNAL_IGNORE);
+    signal_dispose(GNP_SIGNAL_TERM, SIGNAL_IGNORE);
     gnp_store32(&claiming, 1);
     ck_assert_int_eq(gnp_thread_start(&t, claim_often, NULL, "claims"), GNP_OK);
     while (gnp_load32(&claiming) != 0)
         signal_send(GNP_SIGNAL_INT);
     gnp_thread_join(&t);
-    ck_assert_int_eq(signal_disposition(GNP_SIGNAL_TERM), IGNORE);
-    ck_assert_int_eq(signal_disposition(GNP_SIGNAL_INT), IGNORE);
+    ck_assert_int_eq(signal_disposition(GNP_SIGNAL_TERM), SIGNAL_IGNORE);
+    ck_assert_int_eq(signal_disposition(GNP_SIGNAL_INT), SIGNAL_IGNORE);
 }
 END_TEST
 
@@ -323,7 +323,7 @@ START_TEST(disclaim_restores_what_was)
 {
     gnp_poller *w = open_poller();
 
-    signal_dispose(GNP_SIGNAL_TERM, HANDLE);
+    signal_dispose(GNP_SIGNAL_TERM, SIGNAL_HANDLE);
     if (_i % 2 != 0)
         ck_assert_int_eq(gnp_signal_watch(w), GNP_OK);
     ck_assert_int_eq(gnp_signal_claim(GNP_SIGNAL_TERM), GNP_OK);
@@ -344,7 +344,7 @@ START_TEST(disclaim_restores_what_was)
     ck_assert_int_eq(gnp_signal_claim(GNP_SIGNAL_TERM), GNP_OK);
     ck_assert_int_eq(gnp_signal_came(GNP_SIGNAL_TERM), 0);
     gnp_signal_disclaim(GNP_SIGNAL_TERM);
-    signal_dispose(GNP_SIGNAL_TERM, DEFAULT);
+    signal_dispose(GNP_SIGNAL_TERM, SIGNAL_DEFAULT);
     gnp_poller_close(w);
 }
 END_TEST

@@ -257,5 +257,6 @@ Suite *suite_thread(void)
     ADD_TEST(s, timed_wait_is_never_early);
     ADD_TEST(s, signal_and_broadcast);
     ADD_TEST(s, clocks);
+    add_atomic_tests(s);
     return s;
 }

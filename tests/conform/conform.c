@@ -190,6 +190,9 @@ void quiet(subject *t, const gnp_sock *s, uint32_t what)
         step(t, ROUND, end);
         waits++;
         for (i = 0; i < t->n; i++) {
+            /* Who owes a socket bytes is reminded at each wait; a slow system goes on making room. */
+            if (t->ev[i].sock == s && t->ev[i].what == GNP_EV_WRITABLE && (what & GNP_EV_WRITABLE) == 0)
+                waits--;
             ck_assert_msg((s != NULL && t->ev[i].sock != s) || (t->ev[i].what & what) == 0,
                           "event %u came", (unsigned)t->ev[i].what);
         }
@@ -503,6 +506,7 @@ static int leave_path(const char *path, const char *mode)
 static SRunner *all_suites(void)
 {
     SRunner *r = srunner_create(suite_poller());
+    Suite *port;
 
     srunner_add_suite(r, suite_wait());
     srunner_add_suite(r, suite_read());
@@ -521,6 +525,8 @@ static SRunner *all_suites(void)
     srunner_add_suite(r, suite_addr());
     srunner_add_suite(r, suite_thread());
     srunner_add_suite(r, suite_sys());
+    if ((port = suite_port()) != NULL)
+        srunner_add_suite(r, port);
     add_signal_suite(r);
     return r;
 }

@@ -141,7 +141,7 @@ int path_remove(const char *path);
 int path_rename(const char *path, const char *to);
 
 /* GNP_SIGNAL_INT and _TERM: what the process does about one that the platform layer does not take. */
-typedef enum disposition { DEFAULT, IGNORE, HANDLE } disposition;
+typedef enum disposition { SIGNAL_DEFAULT, SIGNAL_IGNORE, SIGNAL_HANDLE } disposition;
 void signal_dispose(int what, disposition how);
 disposition signal_disposition(int what); /* sets the default */
 void signal_send(int what);
@@ -190,6 +190,9 @@ Suite *suite_listen(void);
 Suite *suite_addr(void);
 Suite *suite_thread(void);
 Suite *suite_sys(void);
+void add_atomic_tests(Suite *s);
+void add_interlocked_tests(Suite *s);
+Suite *suite_port(void); /* of what one system has beyond the contract; NULL */
 void add_signal_suite(SRunner *r);
 
 #endif

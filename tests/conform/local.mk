@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
-conform_sources = \
+conform_cases = \
 	%D%/check_accept.c \
 	%D%/check_addr.c \
+	%D%/check_atomic.c \
 	%D%/check_close.c \
 	%D%/check_connect.c \
 	%D%/check_descriptor.c \
@@ -18,13 +19,23 @@ conform_sources = \
 	%D%/check_thread.c \
 	%D%/check_wait.c \
 	%D%/check_write.c \
-	%D%/conform.c \
 	%D%/conform.h
+conform_sources = %D%/conform.c %D%/real.c
+
+# Compiled once, linked with each port.
+check_LTLIBRARIES += %D%/libconform.la
+tests_conform_libconform_la_SOURCES = $(conform_cases)
+tests_conform_libconform_la_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 
 check_PROGRAMS += tests/conform/conform
-tests_conform_conform_SOURCES = $(conform_sources) %D%/real.c
+tests_conform_conform_SOURCES = $(conform_sources)
+if OS_WIN32
+tests_conform_conform_SOURCES += %D%/port_win32.c %D%/interlocked_win32.c
+else
+tests_conform_conform_SOURCES += %D%/port_none.c
+endif
 tests_conform_conform_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
-tests_conform_conform_LDADD = libplatform.la $(CHECK_LIBS)
+tests_conform_conform_LDADD = %D%/libconform.la libplatform.la $(CHECK_LIBS)
 TESTS += tests/conform/conform
 
 # The same suite once more, on the simulated system.
@@ -32,7 +43,7 @@ if BUILD_SIM
 check_PROGRAMS += tests/conform/conform-sim
 TESTS += tests/conform/conform-sim
 endif
-tests_conform_conform_sim_SOURCES = $(conform_sources) %D%/simulated.c
+tests_conform_conform_sim_SOURCES = $(conform_cases) %D%/conform.c %D%/port_none.c %D%/simulated.c
 tests_conform_conform_sim_CPPFLAGS = $(AM_CPPFLAGS) -DGNP_SIM
 tests_conform_conform_sim_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_conform_conform_sim_LDADD = libplatform_sim.la $(CHECK_LIBS)
@@ -45,9 +56,9 @@ if OS_LINUX
 # The same suite on what is left of the port when every file that Linux has a better one for is
 # replaced by the one for any POSIX system; they would rot otherwise.
 check_PROGRAMS += tests/conform/conform-plain
-tests_conform_conform_plain_SOURCES = $(conform_sources) %D%/real.c
+tests_conform_conform_plain_SOURCES = $(conform_sources) %D%/port_none.c
 tests_conform_conform_plain_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
-tests_conform_conform_plain_LDADD = libplatform_plain.la $(CHECK_LIBS)
+tests_conform_conform_plain_LDADD = %D%/libconform.la libplatform_plain.la $(CHECK_LIBS)
 TESTS += tests/conform/conform-plain
 
 check_PROGRAMS += tests/conform/cgroup

@@ -98,14 +98,14 @@ static int number(int what)
 
 void signal_dispose(int what, disposition how)
 {
-    signal(number(what), how == HANDLE ? own_handler : how == IGNORE ? SIG_IGN : SIG_DFL);
+    signal(number(what), how == SIGNAL_HANDLE ? own_handler : how == SIGNAL_IGNORE ? SIG_IGN : SIG_DFL);
 }
 
 disposition signal_disposition(int what)
 {
     void (*was)(int) = signal(number(what), SIG_DFL);
 
-    return was == own_handler ? HANDLE : was == SIG_IGN ? IGNORE : DEFAULT;
+    return was == own_handler ? SIGNAL_HANDLE : was == SIG_IGN ? SIGNAL_IGNORE : SIGNAL_DEFAULT;
 }
 
 void signal_send(int what)

@@ -346,7 +346,7 @@ disposition signal_disposition(int what)
 {
     disposition was = dispositions[what];
 
-    dispositions[what] = DEFAULT;
+    dispositions[what] = SIGNAL_DEFAULT;
     return was;
 }
 
@@ -356,9 +356,9 @@ void signal_send(int what)
 
     if (r == 1)
         return;
-    if (r < 0 || dispositions[what] == DEFAULT)
+    if (r < 0 || dispositions[what] == SIGNAL_DEFAULT)
         raise(what == GNP_SIGNAL_INT ? SIGINT : SIGTERM);
-    handled += dispositions[what] == HANDLE;
+    handled += dispositions[what] == SIGNAL_HANDLE;
 }
 
 int signals_stay(void)
