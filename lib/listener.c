@@ -35,6 +35,11 @@ static int is_group(const gni_endpoint *ep)
     return ep->addr.family == GNP_FAMILY_IPV6 ? ep->addr.u.ip[0] == 0xff : ep->addr.u.ip[0] >> 4 == 14;
 }
 
+static int v6only(const gn_listen_options *lo, gni_scheme scheme)
+{
+    return lo->v6only >= 0 ? lo->v6only : scheme == GNI_TCP6 || scheme == GNI_UDP6;
+}
+
 /* Of the engine, and of this listener.  gn_opt_value and gnp_opt_value are the same, see sockopt.c. */
 static void sock_options(gnp_sock_opts *so, const gn_options *o, const gn_listen_options *lo,
                          gni_scheme scheme, int reuseport)
@@ -44,7 +49,7 @@ static void sock_options(gnp_sock_opts *so, const gn_options *o, const gn_listen
     so->reuseport = reuseport;
     so->rcvbuf = o->recv_buffer;
     so->sndbuf = o->send_buffer;
-    so->v6only = lo->v6only >= 0 ? lo->v6only : scheme == GNI_TCP6 || scheme == GNI_UDP6;
+    so->v6only = v6only(lo, scheme);
     so->device = lo->device;
     so->unix_mode = lo->unix_mode;
     so->opts = (const gnp_opt_value *)(const void *)lo->opts;
@@ -58,18 +63,30 @@ static void sock_options(gnp_sock_opts *so, const gn_options *o, const gn_listen
     }
 }
 
+/* Will it be a socket of IPv6 for every address that takes IPv4 too? */
+static int takes_both(const gni_endpoint *ep, const gn_listen_options *lo)
+{
+    static const uint8_t zero[16];
+    return ep->addr.family == GNP_FAMILY_IPV6 && memcmp(ep->addr.u.ip, zero, sizeof zero) == 0 &&
+           !v6only(lo, ep->scheme);
+}
+
+static int balances(const gni_endpoint *ep, const gn_listen_options *lo)
+{
+    int kind = gni_scheme_is_datagram(ep->scheme) ? GNP_DGRAM : GNP_STREAM;
+    return gnp_reuseport_balances(kind, takes_both(ep, lo));
+}
+
 /* One socket per loop: TCP if it was asked for, datagrams always, where the kernel balances.
  * The others are accepted by one loop, whatever the number of loops. */
-static unsigned sockets_wanted(const gni_endpoint *ep, const gn_options *o, unsigned loops)
+static unsigned sockets_wanted(const gni_endpoint *ep, const gn_options *o, const gn_listen_options *lo,
+                               unsigned loops)
 {
     gni_scheme scheme = ep->scheme;
     if (scheme == GNI_UNIX || loops == 1 || is_group(ep)) { /* of a group each socket would get a copy */
         return 1;
     }
-    if (gni_scheme_is_datagram(scheme)) {
-        return gnp_reuseport_balances(GNP_DGRAM) ? loops : 1;
-    }
-    return o->reuseport && gnp_reuseport_balances(GNP_STREAM) ? loops : 1;
+    return (o->reuseport || gni_scheme_is_datagram(scheme)) && balances(ep, lo) ? loops : 1;
 }
 
 static int socket_open(gni_listener *ln, gnp_sock *s, const gnp_addr *a, const gnp_sock_opts *so)
@@ -77,7 +94,7 @@ static int socket_open(gni_listener *ln, gnp_sock *s, const gnp_addr *a, const g
     return ln->datagram ? gnp_dgram_open(s, a, so) : gnp_listen(s, a, so, &ln->bound);
 }
 
-/* Every address of the host: IPv6 that takes IPv4 too, or IPv4 where there is no IPv6. */
+/* Every address of the host: IPv6 that takes IPv4 too, or IPv4 where there is no IPv6, or none that does. */
 static int any_open(gni_listener *ln, gni_endpoint *ep, const gnp_sock_opts *so)
 {
     int both = ep->any && (ep->scheme == GNI_TCP || ep->scheme == GNI_UDP);
@@ -86,7 +103,7 @@ static int any_open(gni_listener *ln, gni_endpoint *ep, const gnp_sock_opts *so)
         v6.family = GNP_FAMILY_IPV6;
         v6.port = ep->addr.port;
         int rc = socket_open(ln, &ln->socks[0], &v6, so);
-        if (rc != GNP_EADDRNOTAVAIL || so->v6only) {
+        if ((rc != GNP_EADDRNOTAVAIL && rc != GNP_ENOTSUP) || so->v6only) {
             return rc;
         }
     }
@@ -208,10 +225,10 @@ static gni_listener *listener_new(const gn_listen_options *lo, unsigned socks)
 }
 
 /* The kernel's balance among our own sockets was asked for, by CPU, and there is none. */
-static int cpu_wanted_in_vain(gni_scheme scheme, const gn_options *o, unsigned loops)
+static int cpu_wanted_in_vain(const gni_endpoint *ep, const gn_options *o, const gn_listen_options *lo,
+                              unsigned loops)
 {
-    return o->reuseport_cpu && o->reuseport && loops > 1 && scheme != GNI_UNIX &&
-           !gnp_reuseport_balances(gni_scheme_is_datagram(scheme) ? GNP_DGRAM : GNP_STREAM);
+    return o->reuseport_cpu && o->reuseport && loops > 1 && ep->scheme != GNI_UNIX && !balances(ep, lo);
 }
 
 int gni_listener_open(gni_listener **out, const char *url, const gn_options *o, const gn_listen_options *lo,
@@ -222,12 +239,12 @@ int gni_listener_open(gni_listener **out, const char *url, const gn_options *o, 
     if (rc != GN_OK) {
         return rc;
     }
-    if (cpu_wanted_in_vain(ep.scheme, o, loops) ||
+    if (cpu_wanted_in_vain(&ep, o, lo, loops) ||
         (ep.scheme == GNI_UNIX && lo->device != NULL) ||
         (lo->unix_mode != 0 && (ep.scheme != GNI_UNIX || ep.addr.u.path[0] == '\0'))) {
         return GN_ENOTSUP;
     }
-    gni_listener *ln = listener_new(lo, sockets_wanted(&ep, o, loops));
+    gni_listener *ln = listener_new(lo, sockets_wanted(&ep, o, lo, loops));
     if (ln == NULL) {
         return GN_ENOMEM;
     }

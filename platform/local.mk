@@ -55,9 +55,9 @@ platform_linux = \
 
 # Pairs of files, picked by the feature tests of configure.
 if GNP_ACCEPT4
-platform_accept = %D%/posix/accept4.c
+platform_accept = %D%/posix/accept4.c %D%/posix/state.c
 else
-platform_accept = %D%/posix/accept_plain.c
+platform_accept = %D%/posix/accept_plain.c %D%/posix/state.c
 endif
 if GNP_CLOCK_NANOSLEEP
 platform_sleep = %D%/posix/sleep.c
@@ -120,7 +120,8 @@ libplatform_plain_la_SOURCES = \
 	%D%/posix/cond_clock.c \
 	%D%/posix/mmsg_plain.c \
 	%D%/posix/mtime.c \
-	%D%/posix/sleep_plain.c
+	%D%/posix/sleep_plain.c \
+	%D%/posix/state.c
 # Nothing calls it there: the poller is not in.  It is compiled, also where the headers know epoll_pwait2.
 libplatform_plain_la_SOURCES += %D%/linux/epoll_wait1.c
 endif

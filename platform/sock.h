@@ -156,9 +156,9 @@ typedef struct gnp_inherited {
 } gnp_inherited;
 int gnp_inherited_take(gnp_inherited *out, int cap);
 
-/* 1 if several sockets bound with reuseport really share the load on this system:
- * GNP_STREAM or GNP_DGRAM.  [any] */
-int gnp_reuseport_balances(int kind);
+/* 1 if several sockets bound with reuseport really share the load on this system: GNP_STREAM or GNP_DGRAM.
+ * both: of IPv6 for every address, that take IPv4 too.  [any] */
+int gnp_reuseport_balances(int kind, int both);
 
 /* 1 if IPv6 sockets can be made here.  [any] */
 int gnp_has_ipv6(void);

@@ -5,6 +5,8 @@
 
 #include <sys/socket.h>
 
+const int gnp_px_group_at_bind = 1; /* in_pcbinshash */
+
 int gnp_px_os_reuseport(int fd)
 {
     int on = 1;
@@ -12,8 +14,9 @@ int gnp_px_os_reuseport(int fd)
     return setsockopt(fd, SOL_SOCKET, SO_REUSEPORT_LB, &on, sizeof(on));
 }
 
-int gnp_reuseport_balances(int kind)
+/* A socket of both families is in no group (in_pcbinslbgrouphash). */
+int gnp_reuseport_balances(int kind, int both)
 {
     (void)kind;
-    return 1;
+    return !both;
 }

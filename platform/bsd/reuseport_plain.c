@@ -4,6 +4,8 @@
 
 #include <sys/socket.h>
 
+const int gnp_px_group_at_bind = 0;
+
 int gnp_px_os_reuseport(int fd)
 {
     int on = 1;
@@ -11,8 +13,9 @@ int gnp_px_os_reuseport(int fd)
     return setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
 }
 
-int gnp_reuseport_balances(int kind)
+int gnp_reuseport_balances(int kind, int both)
 {
     (void)kind;
+    (void)both;
     return 0;
 }

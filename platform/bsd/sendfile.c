@@ -54,5 +54,5 @@ int gnp_px_sendfile(gnp_sock *s, int file, uint64_t offset, uint64_t n, uint64_t
     /* A kind of file or socket that it does not take. */
     if ((e == EINVAL || e == ENOTSOCK || e == EOPNOTSUPP || e == ENOSYS) && *sent == 0)
         return gnp_px_sendfile_copy(s, file, offset, n, sent);
-    return gnp_px_sendfile_end(s, e == 0 ? GNP_EOF : gnp_px_fail(e), *sent > 0);
+    return gnp_px_sendfile_end(s, e == 0 ? GNP_EOF : gnp_px_send_fail(e), *sent > 0);
 }

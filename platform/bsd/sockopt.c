@@ -27,6 +27,10 @@ const int gnp_px_msg_more = 0;
 
 const int gnp_px_abstract = 0;
 
+/* NetBSD's accepted sockets have no time of their listener (syn_cache_get), those of macOS not the first one
+ * (tcp_input). */
+const int gnp_px_keepalive_lost = 1;
+
 /* Seconds before the first probe.  macOS has an older name for it, OpenBSD no option. */
 #if defined(TCP_KEEPIDLE)
 #  define KEEP_IDLE TCP_KEEPIDLE
@@ -34,8 +38,10 @@ const int gnp_px_abstract = 0;
 #  define KEEP_IDLE TCP_KEEPALIVE
 #endif
 
-/* They come in half seconds or hundredths inside, and longer ones than this overflow somewhere. */
-#define KEEP_MAX (INT_MAX / 1000)
+/* DragonFly takes seconds since 5.8, milliseconds before.  The limits are Linux's (tcp.h: MAX_TCP_KEEPIDLE,
+ * MAX_TCP_KEEPCNT), so that a value is good everywhere or nowhere. */
+#define KEEP_MAX 32767
+#define COUNT_MAX 127
 
 /* The address that a datagram was sent to: with the interface where there is IP_RECVPKTINFO. */
 #if defined(IP_RECVPKTINFO)
@@ -52,7 +58,7 @@ const gnp_px_opt gnp_px_os_opts[] = {
     { GNP_OPT_KEEPALIVE_INTVL, PX_TCP, 1, KEEP_MAX, IPPROTO_TCP, TCP_KEEPINTVL, 0, 0 },
 #endif
 #ifdef TCP_KEEPCNT
-    { GNP_OPT_KEEPALIVE_COUNT, PX_TCP, 1, INT_MAX, IPPROTO_TCP, TCP_KEEPCNT, 0, 0 },
+    { GNP_OPT_KEEPALIVE_COUNT, PX_TCP, 1, COUNT_MAX, IPPROTO_TCP, TCP_KEEPCNT, 0, 0 },
 #endif
 #ifdef TCP_NOTSENT_LOWAT
     { GNP_OPT_NOTSENT_LOWAT, PX_TCP, 0, INT_MAX, IPPROTO_TCP, TCP_NOTSENT_LOWAT, 0, 0 },

@@ -35,5 +35,5 @@ int gnp_px_sendfile(gnp_sock *s, int file, uint64_t offset, uint64_t n, uint64_t
     }
     if ((e == EINVAL || e == ENOTSUP || e == EOPNOTSUPP || e == ENOTSOCK) && *sent == 0)
         return gnp_px_sendfile_copy(s, file, offset, n, sent);
-    return gnp_px_sendfile_end(s, e == 0 ? GNP_EOF : gnp_px_fail(e), *sent > 0);
+    return gnp_px_sendfile_end(s, e == 0 ? GNP_EOF : gnp_px_send_fail(e), *sent > 0);
 }

@@ -40,6 +40,7 @@ const gnp_px_opt gnp_px_os_opts[] = {
 };
 
 const int gnp_px_abstract = 1;
+const int gnp_px_keepalive_lost = 0;
 
 /* The kernel would cut a name that is too long, and might find another device. */
 int gnp_px_os_device(int fd, const char *name)
@@ -62,6 +63,8 @@ void gnp_px_os_bind_late(int fd)
     setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
 }
 
+const int gnp_px_group_at_bind = 0;
+
 int gnp_px_os_reuseport(int fd)
 {
     int on = 1;
@@ -70,8 +73,9 @@ int gnp_px_os_reuseport(int fd)
 }
 
 /* Since Linux 3.9 the kernel spreads connections and datagrams by a hash of both ends. */
-int gnp_reuseport_balances(int kind)
+int gnp_reuseport_balances(int kind, int both)
 {
     (void)kind;
+    (void)both;
     return 1;
 }

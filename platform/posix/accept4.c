@@ -9,7 +9,7 @@ int gnp_px_os_socket(int domain, int type)
     return socket(domain, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 }
 
-/* These systems hand TCP_NODELAY and keep-alive on from the listener. */
+/* These systems hand TCP_NODELAY and SO_KEEPALIVE on from the listener. */
 int gnp_px_os_accept(gnp_sock *listener, struct sockaddr *sa, unsigned *len)
 {
     socklen_t n = sa != NULL ? (socklen_t)*len : 0;
@@ -19,6 +19,8 @@ int gnp_px_os_accept(gnp_sock *listener, struct sockaddr *sa, unsigned *len)
         *len = (unsigned)n;
     return fd;
 }
+
+_Static_assert(MSG_NOSIGNAL != 0, "a send need not raise SIGPIPE");
 
 int gnp_px_os_quiet(int fd)
 {

@@ -45,6 +45,8 @@ int gnp_px_os_accept(gnp_sock *listener, struct sockaddr *sa, unsigned *len)
     return prepare(fd);
 }
 
+_Static_assert(MSG_NOSIGNAL != 0, "a send need not raise SIGPIPE");
+
 int gnp_px_os_quiet(int fd)
 {
     (void)fd;

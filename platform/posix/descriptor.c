@@ -48,7 +48,7 @@ static int kind_of(int fd, int family)
         return GNP_DGRAM;
     if (type != SOCK_STREAM)
         return 0;
-    if (get_int(fd, SOL_SOCKET, SO_ACCEPTCONN))
+    if (gnp_px_os_listens(fd))
         return GNP_LISTENER;
     return getpeername(fd, &n.sa, &len) == 0 ? GNP_STREAM : 0;
 }

@@ -29,6 +29,9 @@ static int code_of(int e)
     case EPROTONOSUPPORT:
     case ENOPROTOOPT:
     case EOPNOTSUPP:
+#if ENOTSUP != EOPNOTSUPP /* macOS, NetBSD, OpenBSD */
+    case ENOTSUP:
+#endif
     case ENOSYS: return GNP_ENOTSUP;
     case EADDRINUSE: return GNP_EADDRINUSE;
     case EADDRNOTAVAIL: return GNP_EADDRNOTAVAIL;
@@ -47,6 +50,9 @@ static int code_of(int e)
     case ETIMEDOUT: return GNP_ETIMEDOUT;
     case ENETUNREACH:
     case ENETDOWN: return GNP_ENETUNREACH;
+#ifdef EHOSTDOWN /* the BSDs, of a neighbour that does not answer ARP */
+    case EHOSTDOWN:
+#endif
     case EHOSTUNREACH: return GNP_EHOSTUNREACH;
     case EEXIST: return GNP_EEXIST;
     case ENAMETOOLONG: return GNP_ENAMETOOLONG;

@@ -16,6 +16,7 @@ const int gnp_px_msg_cloexec = 0;
 const int gnp_px_msg_more = 0;
 
 const int gnp_px_abstract = 0;
+const int gnp_px_keepalive_lost = 1;
 
 int gnp_px_os_device(int fd, const char *name)
 {
@@ -44,6 +45,8 @@ int gnp_sock_cred(const gnp_sock *s, gnp_cred *out)
     return GNP_ENOTSUP;
 }
 
+const int gnp_px_group_at_bind = 0;
+
 /* Without POSIX's word on it there is no telling what SO_REUSEPORT does. */
 int gnp_px_os_reuseport(int fd)
 {
@@ -52,9 +55,10 @@ int gnp_px_os_reuseport(int fd)
     return -1;
 }
 
-int gnp_reuseport_balances(int kind)
+int gnp_reuseport_balances(int kind, int both)
 {
     (void)kind;
+    (void)both;
     return 0;
 }
 

@@ -128,10 +128,15 @@ static void relist(gnp_pollp *p, gnp_sock *s)
         gnp_px_unlist(s);
 }
 
-static unsigned px_bits(short ev)
+static unsigned px_bits(const struct pollfd *f)
 {
-    return (ev & POLLIN ? PX_IN : 0) | (ev & POLLOUT ? PX_OUT : 0) |
-           (ev & (POLLHUP | POLLERR | POLLNVAL) ? PX_HUP : 0);
+    unsigned px = (f->revents & POLLIN ? PX_IN : 0) | (f->revents & POLLOUT ? PX_OUT : 0);
+
+    if (f->revents & (POLLERR | POLLNVAL))
+        return px | PX_HUP;
+    if (f->revents & POLLHUP)
+        px |= gnp_px_os_hung_up(f->fd) ? PX_HUP : PX_IN;
+    return px;
 }
 
 /* Adds what entry i reports to the events; how many there are then. */
@@ -139,7 +144,7 @@ static unsigned deliver(gnp_pollp *p, unsigned i, gnp_event *events, unsigned li
 {
     gnp_sock *s = p->entries[i].sock;
     unsigned watch;
-    uint32_t what = gnp_px_level(s, px_bits(p->fds[i].revents), &watch);
+    uint32_t what = gnp_px_level(s, px_bits(&p->fds[i]), &watch);
     gnp_event *e;
 
     if (watch == PX_LEAVE)

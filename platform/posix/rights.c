@@ -51,6 +51,16 @@ static void collect(gnp_px *p, struct msghdr *m)
     }
 }
 
+/* The BSDs fail a receive whose descriptors find no place, and have discarded them; the bytes are still there
+ * (EMSGSIZE of NetBSD's and OpenBSD's unp_externalize, of others' too). */
+static int lost(gnp_px *p, int e)
+{
+    if (e != EMSGSIZE && e != EMFILE)
+        return 0;
+    p->rights_lost = 1;
+    return 1;
+}
+
 int gnp_px_recv_rights(gnp_px *p, gnp_sock *s, const void **data, size_t *n)
 {
     union { struct cmsghdr align; unsigned char room[CONTROL]; } control;
@@ -67,11 +77,11 @@ int gnp_px_recv_rights(gnp_px *p, gnp_sock *s, const void **data, size_t *n)
         m.msg_control = control.room;
         m.msg_controllen = sizeof(control.room);
         r = recvmsg((int)s->os, &m, gnp_px_msg_cloexec);
-    } while (r < 0 && errno == EINTR);
+    } while (r < 0 && (errno == EINTR || lost(p, errno))); /* each loss takes a message out of the queue */
     e = errno;
     if (r >= 0) {
         collect(p, &m);
-        p->rights_lost = (m.msg_flags & MSG_CTRUNC) != 0;
+        p->rights_lost |= (m.msg_flags & MSG_CTRUNC) != 0;
     }
     if (p->rights_n > 0 || p->rights_lost) {
         p->rights_of = s;
@@ -124,7 +134,9 @@ int gnp_px_send_descriptor(gnp_sock *s, int os, const void *data, size_t n, size
         r = sendmsg((int)s->os, &m, MSG_NOSIGNAL);
     } while (r < 0 && errno == EINTR);
     if (r < 0) {
-        int code = gnp_px_fail(errno);
+        /* EMSGSIZE: NetBSD and macOS take what the peer has not read off the size of the buffer, and then a
+         * full one is too small for the descriptor. */
+        int code = gnp_px_send_fail(errno == EMSGSIZE ? EAGAIN : errno);
         if (code == GNP_AGAIN)
             s->state |= PX_WRITE;
         return code;

@@ -31,15 +31,18 @@ static int set_options(int fd, int family, int kind, const gnp_sock_opts *o)
         return gnp_px_fail(errno);
     if (ip && o->reuseport == GNP_SHARED && gnp_px_os_reuseport(fd) != 0)
         return gnp_px_fail(errno);
-    if (family == GNP_FAMILY_IPV6 && o->v6only >= 0 && set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, o->v6only) != 0)
-        return gnp_px_fail(errno);
     if (ip && o->device != NULL && gnp_px_os_device(fd, o->device) != 0)
         return gnp_px_fail(errno);
-    if (o->rcvbuf != 0 && set_int(fd, SOL_SOCKET, SO_RCVBUF, clamp_int(o->rcvbuf)) != 0)
-        return gnp_px_fail(errno);
-    if (o->sndbuf != 0 && set_int(fd, SOL_SOCKET, SO_SNDBUF, clamp_int(o->sndbuf)) != 0)
-        return gnp_px_fail(errno);
     return GNP_OK;
+}
+
+static int set_buffers(gnp_sock *s, const gnp_sock_opts *o)
+{
+    int r = o->rcvbuf != 0 ? gnp_sock_set(s, GNP_OPT_RECV_BUFFER, clamp_int(o->rcvbuf)) : GNP_OK;
+
+    if (r == GNP_OK && o->sndbuf != 0)
+        r = gnp_sock_set(s, GNP_OPT_SEND_BUFFER, clamp_int(o->sndbuf));
+    return r;
 }
 
 /* A member of gnp_sock_opts; 0: not asked for.  Where the system has no such time, its own holds. */
@@ -106,6 +109,8 @@ int gnp_px_socket(gnp_sock *s, int family, int kind, const gnp_sock_opts *o)
     s->family = (uint8_t)family;
     r = set_options(fd, family, kind, o);
     if (r == GNP_OK)
+        r = set_buffers(s, o);
+    if (r == GNP_OK)
         r = set_tcp(s, o);
     if (r == GNP_OK)
         r = set_list(s, o);
@@ -124,15 +129,77 @@ int gnp_px_bind(const gnp_sock *s, const gnp_addr *a)
     return GNP_OK;
 }
 
+static int is_any(const gnp_addr *a)
+{
+    static const uint8_t zero[16];
+
+    return memcmp(a->u.ip, zero, a->family == GNP_FAMILY_IPV6 ? 16 : 4) == 0;
+}
+
+/*
+ * OpenBSD and DragonFly never let IPv4 into IPv6 sockets.  One refuses to turn that on (EINVAL), of the other
+ * versions are known that say yes and leave it off.  It matters to sockets for every address only.
+ */
+static int set_v6only(const gnp_sock *s, const gnp_addr *a, const gnp_sock_opts *o)
+{
+    int only = 1, r;
+    socklen_t len = sizeof(only);
+
+    if (a->family != GNP_FAMILY_IPV6 || o == NULL || o->v6only < 0)
+        return GNP_OK;
+    r = set_int((int)s->os, IPPROTO_IPV6, IPV6_V6ONLY, o->v6only);
+    if (o->v6only != 0)
+        return r == 0 ? GNP_OK : gnp_px_fail(errno);
+    if (!is_any(a))
+        return GNP_OK;
+    if (r == 0 && getsockopt((int)s->os, IPPROTO_IPV6, IPV6_V6ONLY, &only, &len) == 0 && !only)
+        return GNP_OK;
+    return gnp_px_fail(EOPNOTSUPP);
+}
+
+/*
+ * FreeBSD and DragonFly put a socket into the group when it is bound; who takes the option later gets
+ * nothing.  There another socket binds as if it were alone, lets the others in, and goes when the first of
+ * them has come.
+ */
+static int bind_behind(const gnp_sock *s, const gnp_addr *a, const gnp_sock_opts *o)
+{
+    gnp_sock_opts bare = { .v6only = o->v6only, .reuseaddr = o->reuseaddr };
+    gnp_addr at;
+    gnp_sock holder = { .os = -1 };
+    int r = gnp_px_socket(&holder, a->family, s->kind, &bare);
+
+    if (r == GNP_OK)
+        r = set_v6only(&holder, a, &bare);
+    if (r == GNP_OK)
+        r = gnp_px_bind(&holder, a);
+    if (r == GNP_OK)
+        r = gnp_sock_local(&holder, &at);
+    if (r == GNP_OK && gnp_px_os_reuseport((int)s->os) != 0)
+        r = gnp_px_fail(errno);
+    if (r == GNP_OK && gnp_px_os_reuseport((int)holder.os) != 0)
+        gnp_sock_close(&holder, 0); /* no more once it is bound: somebody may come in between */
+    if (r == GNP_OK)
+        r = gnp_px_bind(s, &at);
+    gnp_sock_close(&holder, 0);
+    return r;
+}
+
 /*
  * The first of several sockets to share a port binds as if it were alone, so that it fails where
  * somebody else is, and a port that the system picks is a free one; then it lets the others in.
  */
 static int bind_ip(const gnp_sock *s, const gnp_addr *a, const gnp_sock_opts *o)
 {
-    int r = gnp_px_bind(s, a);
+    int first = o != NULL && o->reuseport == GNP_SHARED_FIRST;
+    int r = set_v6only(s, a, o);
 
-    if (r == GNP_OK && o != NULL && o->reuseport == GNP_SHARED_FIRST && gnp_px_os_reuseport((int)s->os) != 0)
+    if (r != GNP_OK)
+        return r;
+    if (first && gnp_px_group_at_bind)
+        return bind_behind(s, a, o);
+    r = gnp_px_bind(s, a);
+    if (r == GNP_OK && first && gnp_px_os_reuseport((int)s->os) != 0)
         r = gnp_px_fail(errno);
     return r;
 }
@@ -197,13 +264,19 @@ void gnp_sock_close(gnp_sock *s, int reset)
         gnp_px_close_fd(s, reset);
 }
 
+/* After a reset, or a shutdown of both ways, there is no name: EINVAL (the BSDs), ECONNRESET (DragonFly). */
+static int name_fail(int e)
+{
+    return gnp_px_fail(e == EINVAL || e == ECONNRESET ? ENOTCONN : e);
+}
+
 int gnp_sock_local(const gnp_sock *s, gnp_addr *out)
 {
     gnp_native native;
     socklen_t len = sizeof(native);
 
     if (getsockname((int)s->os, &native.sa, &len) != 0)
-        return gnp_px_fail(errno);
+        return name_fail(errno);
     gnp_px_from_native(&native, (unsigned)len, out);
     return GNP_OK;
 }
@@ -214,7 +287,7 @@ int gnp_sock_peer(const gnp_sock *s, gnp_addr *out)
     socklen_t len = sizeof(native);
 
     if (getpeername((int)s->os, &native.sa, &len) != 0)
-        return gnp_px_fail(errno == EINVAL ? ENOTCONN : errno); /* EINVAL: shut down (BSD) */
+        return name_fail(errno);
     gnp_px_from_native(&native, (unsigned)len, out);
     return GNP_OK;
 }

@@ -15,6 +15,16 @@
 
 #define LINGER_MAX 32767 /* l_linger is 16 bits wide on some systems */
 
+/* macOS takes hundredths of a second for SO_LINGER, and keeps in 16 bits what it makes of seconds for
+ * SO_LINGER_SEC (xnu, uipc_socket.c). */
+#ifdef SO_LINGER_SEC
+#  define LINGER SO_LINGER_SEC
+#  define LINGER_KEPT (LINGER_MAX / 100)
+#else
+#  define LINGER SO_LINGER
+#  define LINGER_KEPT LINGER_MAX
+#endif
+
 /* RFC 1122 4.2.3.6: what a keep-alive waits at least where the system does not tell. */
 #define KEEPALIVE_DEFAULT 7200
 
@@ -63,13 +73,19 @@ static int is_six(const gnp_sock *s, const gnp_px_opt *o)
     return s->family == GNP_FAMILY_IPV6 && o->level6 != 0;
 }
 
+/* A buffer larger than it allows Linux cuts, and the BSDs refuse (kern.ipc.maxsockbuf, kern.sbmax): found by
+ * halves. */
 static int put_four(const gnp_sock *s, const gnp_px_opt *o, uint32_t bits)
 {
     unsigned char byte = (unsigned char)bits;
+    int r;
 
     if (o->on & PX_BYTE)
         return setsockopt((int)s->os, o->level, o->name, &byte, sizeof(byte));
-    return setsockopt((int)s->os, o->level, o->name, &bits, sizeof(bits));
+    do {
+        r = setsockopt((int)s->os, o->level, o->name, &bits, sizeof(bits));
+    } while (r != 0 && errno == ENOBUFS && (o->on & PX_CUT) && (bits /= 2) > 0);
+    return r;
 }
 
 static int put(const gnp_sock *s, const gnp_px_opt *o, int64_t value)
@@ -103,6 +119,8 @@ static int get(const gnp_sock *s, const gnp_px_opt *o, int64_t *value)
         memcpy(&byte, &bits, sizeof(byte));
         bits = byte;
     }
+    if (o->max == 1) /* on or off: the BSDs give the bit that they keep */
+        bits = bits != 0;
     *value = o->max > INT32_MAX ? (int64_t)bits : (int64_t)(int32_t)bits;
     return GNP_OK;
 }
@@ -116,8 +134,8 @@ static int set_linger(const gnp_sock *s, int64_t value)
     if (value < -1 || value > LINGER_MAX)
         return gnp_px_fail(EINVAL);
     l.l_onoff = value >= 0;
-    l.l_linger = value >= 0 ? (int)value : 0;
-    if (setsockopt((int)s->os, SOL_SOCKET, SO_LINGER, &l, sizeof(l)) != 0)
+    l.l_linger = value < 0 ? 0 : value < LINGER_KEPT ? (int)value : LINGER_KEPT;
+    if (setsockopt((int)s->os, SOL_SOCKET, LINGER, &l, sizeof(l)) != 0)
         return gnp_px_fail(errno);
     return GNP_OK;
 }
@@ -127,14 +145,14 @@ static int get_linger(const gnp_sock *s, int64_t *value)
     struct linger l;
     socklen_t len = sizeof(l);
 
-    if (getsockopt((int)s->os, SOL_SOCKET, SO_LINGER, &l, &len) != 0)
+    if (getsockopt((int)s->os, SOL_SOCKET, LINGER, &l, &len) != 0)
         return gnp_px_fail(errno);
     *value = l.l_onoff ? l.l_linger : -1;
     return GNP_OK;
 }
 
 /* One option of ours, two of the system: on or off, which all have, and the time. */
-static int set_keepalive(const gnp_sock *s, int64_t value)
+static int set_keepalive(gnp_sock *s, int64_t value)
 {
     const gnp_px_opt *idle = row_of(gnp_px_os_opts, GNP_OPT_KEEPALIVE);
     int on = value != 0, r;
@@ -145,7 +163,22 @@ static int set_keepalive(const gnp_sock *s, int64_t value)
         return r;
     if (setsockopt((int)s->os, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on)) != 0)
         return gnp_px_fail(errno);
+    if (gnp_px_keepalive_lost && s->kind == GNP_LISTENER)
+        s->state = (s->state & ~(uint32_t)PX_TIMES) | (on ? PX_TIMES : 0);
     return GNP_OK;
+}
+
+void gnp_px_keepalive_copy(const gnp_sock *listener, const gnp_sock *s)
+{
+    static const int times[] = { GNP_OPT_KEEPALIVE, GNP_OPT_KEEPALIVE_INTVL, GNP_OPT_KEEPALIVE_COUNT };
+    int64_t wanted, has;
+    size_t i;
+
+    for (i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
+        const gnp_px_opt *o = row_of(gnp_px_os_opts, times[i]);
+        if (o != NULL && get(listener, o, &wanted) == GNP_OK && get(s, o, &has) == GNP_OK && wanted != has)
+            (void)put(s, o, wanted); /* refused if it was reset already */
+    }
 }
 
 static int get_keepalive(const gnp_sock *s, int64_t *value)

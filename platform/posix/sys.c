@@ -92,6 +92,9 @@ uint64_t gnp_descriptor_limit(int raise)
                 break;
             most /= 2;
         }
+        /* FreeBSD and OpenBSD cut it to kern.maxfilesperproc or kern.maxfiles without a word. */
+        if (getrlimit(RLIMIT_NOFILE, &l) != 0)
+            return 0;
     }
     return l.rlim_cur == RLIM_INFINITY ? UINT64_MAX : (uint64_t)l.rlim_cur;
 }

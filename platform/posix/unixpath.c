@@ -28,6 +28,20 @@ static int look(const char *path, struct stat *st)
     return S_ISSOCK(st->st_mode) ? GNP_OK : gnp_px_fail(EEXIST);
 }
 
+/* Has somebody the socket there open?  The BSDs refuse a connection alike if there is nobody and if his queue
+ * is full; one of the wrong type they refuse for its type if there is somebody, as Linux does. */
+static int held(const gnp_native *native, unsigned len)
+{
+    int fd = gnp_px_os_socket(AF_UNIX, SOCK_DGRAM);
+    int r;
+
+    if (fd < 0)
+        return 1;
+    r = connect(fd, &native->sa, len) == 0 || errno == EPROTOTYPE;
+    close(fd);
+    return r;
+}
+
 /* GNP_OK: nobody answers there. */
 static int probe(const gnp_addr *a)
 {
@@ -41,7 +55,7 @@ static int probe(const gnp_addr *a)
     e = connect(fd, &native.sa, len) == 0 ? 0 : errno;
     close(fd);
     switch (e) {
-    case ECONNREFUSED:
+    case ECONNREFUSED: return held(&native, len) ? gnp_px_fail(EADDRINUSE) : GNP_OK;
     case ENOENT: return GNP_OK;
     case EACCES:
     case EPERM: return gnp_px_fail(e);

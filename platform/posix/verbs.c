@@ -48,6 +48,11 @@ int gnp_px_recv(gnp_px *p, gnp_sock *s, const void **data, size_t *n)
     return gnp_px_received(p, s, r, data, n);
 }
 
+int gnp_px_send_fail(int e)
+{
+    return gnp_px_fail(e == ENOTCONN || e == EPROTOTYPE ? EPIPE : e);
+}
+
 /* One system call.  Bytes sent, or -1. */
 static ssize_t send_batch(int fd, const gnp_iov *iov, unsigned count, int flags)
 {
@@ -101,7 +106,7 @@ int gnp_px_send(gnp_sock *s, const gnp_iov *iov, unsigned count, unsigned flags,
         unsigned n = cut(iov, count, &bytes);
         ssize_t r = send_batch((int)s->os, iov, n, n < count ? MSG_NOSIGNAL | gnp_px_msg_more : last);
         if (r < 0)
-            return gnp_px_send_cut(s, gnp_px_fail(errno), *sent > 0);
+            return gnp_px_send_cut(s, gnp_px_send_fail(errno), *sent > 0);
         *sent += (size_t)r;
         if ((size_t)r < bytes) {
             s->state |= PX_WRITE;
@@ -123,6 +128,9 @@ static int accept_code(int e)
     case EOPNOTSUPP:
     case ENETDOWN:
     case ENETUNREACH:
+#ifdef EHOSTDOWN
+    case EHOSTDOWN:
+#endif
     case EHOSTUNREACH:
     case ETIMEDOUT:
     case ECONNRESET: return gnp_px_fail(ECONNABORTED);
@@ -146,6 +154,8 @@ int gnp_px_accept(gnp_sock *listener, gnp_sock *out, gnp_addr *peer)
     out->kind = GNP_STREAM;
     out->family = listener->family;
     out->state = listener->state & PX_DESCRIPTORS;
+    if (listener->state & PX_TIMES)
+        gnp_px_keepalive_copy(listener, out);
     if (peer != NULL)
         gnp_px_from_native(&native, len, peer);
     return GNP_OK;
@@ -200,9 +210,10 @@ int gnp_px_connect_end(gnp_sock *s)
 int gnp_px_shutdown(gnp_poller *p, gnp_sock *s)
 {
     (void)p;
-    if (shutdown((int)s->os, SHUT_WR) != 0)
-        return gnp_px_fail(errno);
-    return GNP_OK;
+    if (shutdown((int)s->os, SHUT_WR) == 0)
+        return GNP_OK;
+    /* After a reset NetBSD and OpenBSD have nothing left to shut down (EINVAL), others tell of it here. */
+    return gnp_px_fail(errno == EINVAL || errno == ECONNRESET ? ENOTCONN : errno);
 }
 
 void gnp_px_wake_close(int rd, int wr)

@@ -18,7 +18,7 @@ size_t gnp_unix_path_max(void)
 static int zone(const char *text, uint32_t *out)
 {
     char *end;
-    unsigned long n = strtoul(text, &end, 10);
+    unsigned long long n = strtoull(text, &end, 10);
 
     if (strcmp(text, "lo") == 0)
         n = LOOPBACK;

@@ -58,7 +58,8 @@ typedef struct gnp_sim_knobs {
     uint64_t latency_ns;     /* least time of one way */
     uint64_t jitter_ns;      /* up to so much more, each time */
     int reuseport_balances;
-    unsigned no_ipv6;        /* 1: the host has none; 2: it has, but no address of it */
+    unsigned no_ipv6;        /* 1: the host has none; 2: it has, but no address of it;
+                                3: its sockets for every address take no IPv4 */
     unsigned no_trains;      /* datagrams to be cut: 1: ENOTSUP, 2: EIO, 3: EINVAL, 4: EMSGSIZE */
 } gnp_sim_knobs;
 

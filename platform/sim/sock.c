@@ -358,8 +358,8 @@ static int make(gnp_sock *s, int kind, int file_kind, int family, const gnp_sock
     s->os = -1;
     if (!known(family) || (family == GNP_FAMILY_UNIX && kind == GNP_DGRAM))
         return GNP_ENOTSUP;
-    if (r == GNP_OK && family == GNP_FAMILY_IPV6 && sim.knobs.no_ipv6 != 0)
-        r = sim.knobs.no_ipv6 == 1 ? GNP_ENOTSUP : GNP_EADDRNOTAVAIL;
+    if (r == GNP_OK && family == GNP_FAMILY_IPV6)
+        r = sim.knobs.no_ipv6 == 1 ? GNP_ENOTSUP : sim.knobs.no_ipv6 == 2 ? GNP_EADDRNOTAVAIL : GNP_OK;
     if (r != GNP_OK)
         return r;
     f = gnp_sim_file_new(file_kind, family, 1);
@@ -429,6 +429,15 @@ static int bind_listener(sim_file *f, const gnp_addr *a, const gnp_sock_opts *o,
     return gnp_sim_path_bind(f, a, bound);
 }
 
+/* As OpenBSD, which has IPv6 sockets for IPv6 only. */
+static int one_family(const gnp_addr *a, const gnp_sock_opts *o)
+{
+    static const uint8_t any[16];
+    int both = a->family == GNP_FAMILY_IPV6 && o != NULL && o->v6only == 0 && memcmp(a->u.ip, any, 16) == 0;
+
+    return both && sim.knobs.no_ipv6 == 3 ? GNP_ENOTSUP : no_name();
+}
+
 int gnp_listen(gnp_sock *out, const gnp_addr *a, const gnp_sock_opts *o, gnp_bound *bound)
 {
     gnp_bound mine;
@@ -444,7 +453,7 @@ int gnp_listen(gnp_sock *out, const gnp_addr *a, const gnp_sock_opts *o, gnp_bou
         return give_up(out, r);
     f = gnp_sim_get(out->os);
     f->backlog = o != NULL && o->backlog > 0 ? (unsigned)o->backlog : BACKLOG_MAX;
-    r = no_name();
+    r = one_family(a, o);
     if (r == GNP_OK)
         r = bind_listener(f, a, o, bound);
     gnp_sim_mark("listen", out->os, f->local.port, r);
@@ -460,7 +469,7 @@ int gnp_dgram_open(gnp_sock *out, const gnp_addr *a, const gnp_sock_opts *o)
     if (r != GNP_OK)
         return give_up(out, r);
     gnp_sim_get(out->os)->reuseaddr = o != NULL && o->reuseaddr;
-    r = no_name();
+    r = one_family(a, o);
     if (r == GNP_OK)
         r = gnp_sim_bind(gnp_sim_get(out->os), a, o != NULL ? o->reuseport : GNP_EXCLUSIVE);
     gnp_sim_mark("dgram_open", out->os, gnp_sim_get(out->os)->local.port, r);
@@ -673,9 +682,10 @@ int gnp_reuseport_by_cpu(const gnp_sock *s, unsigned n)
     return gnp_sim_error(GNP_ENOTSUP);
 }
 
-int gnp_reuseport_balances(int kind)
+int gnp_reuseport_balances(int kind, int both)
 {
     (void)kind;
+    (void)both;
     return sim.knobs.reuseport_balances;
 }
 

@@ -113,7 +113,7 @@ void gnp_descriptor_close(intptr_t os)
     if (os == -1)
         return;
     if (is_socket(os))
-        closesocket((SOCKET)os);
+        gnp_wx_close((SOCKET)os);
     else
         CloseHandle((HANDLE)os);
 }

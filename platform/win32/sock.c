@@ -11,6 +11,10 @@
 #  define SIO_UDP_NETRESET _WSAIOW(IOC_VENDOR, 15)
 #endif
 
+#ifndef SO_REUSE_UNICASTPORT
+#  define SO_REUSE_UNICASTPORT 0x3007 /* Windows 10 */
+#endif
+
 static BOOL CALLBACK start(PINIT_ONCE once, PVOID result, PVOID *context)
 {
     WSADATA data;
@@ -185,14 +189,29 @@ int gnp_wx_bind_any(const gnp_sock *s)
     memset(&a, 0, sizeof(a));
     if (gnp_sock_local(s, &a) == GNP_OK)
         return GNP_OK;
+    /* By default a bind takes a port that nobody else has: this leaves the choice to ConnectEx, for which
+     * other destinations may share one, as with connect. */
+    (void)set_int(s, SOL_SOCKET, SO_REUSE_UNICASTPORT, 1);
     a.family = s->family;
     return gnp_px_bind(s, &a);
+}
+
+/*
+ * A plain number above some 200 means no more than that; a negative one is meant as it is, from 200 to 65535
+ * (SOMAXCONN_HINT of winsock2.h, for Microsoft's own IP only).  A connection that finds no room is refused.
+ */
+static int start_listening(const gnp_sock *s, unsigned backlog)
+{
+    int most = backlog > 0 && backlog < 65535 ? (int)backlog : 65535;
+
+    if (most <= 200 || s->family == GNP_FAMILY_UNIX)
+        return listen(gnp_wx_socket(s), most);
+    return listen(gnp_wx_socket(s), -most) == 0 ? 0 : listen(gnp_wx_socket(s), SOMAXCONN);
 }
 
 int gnp_listen(gnp_sock *out, const gnp_addr *a, const gnp_sock_opts *o, gnp_bound *bound)
 {
     gnp_bound mine;
-    int backlog = o != NULL && o->backlog > 0 ? o->backlog : SOMAXCONN;
     int r;
 
     if (bound == NULL)
@@ -208,7 +227,7 @@ int gnp_listen(gnp_sock *out, const gnp_addr *a, const gnp_sock_opts *o, gnp_bou
         r = gnp_px_bind_path(out, a, o != NULL ? o->unix_mode : 0, bound);
     else
         r = gnp_px_bind(out, a);
-    if (r == GNP_OK && listen(gnp_wx_socket(out), backlog) != 0)
+    if (r == GNP_OK && start_listening(out, o != NULL && o->backlog > 0 ? (unsigned)o->backlog : 0) != 0)
         r = gnp_wx_fail_wsa();
     if (r == GNP_OK)
         return GNP_OK;
@@ -245,22 +264,33 @@ int gnp_dgram_open(gnp_sock *out, const gnp_addr *a, const gnp_sock_opts *o)
     return r == GNP_OK ? GNP_OK : give_up(out, r);
 }
 
+void gnp_wx_close(SOCKET os)
+{
+    struct linger off = { 0, 0 };
+
+    if (closesocket(os) == 0 || WSAGetLastError() != WSAEWOULDBLOCK)
+        return;
+    setsockopt(os, SOL_SOCKET, SO_LINGER, (const char *)&off, sizeof(off));
+    closesocket(os);
+}
+
 void gnp_px_close_fd(gnp_sock *s, int reset)
 {
     if (reset && s->kind == GNP_STREAM) {
         struct linger now = { 1, 0 };
         setsockopt(gnp_wx_socket(s), SOL_SOCKET, SO_LINGER, (const char *)&now, sizeof(now));
     }
-    closesocket(gnp_wx_socket(s));
+    gnp_wx_close(gnp_wx_socket(s));
     s->os = -1;
 }
 
 void gnp_sock_close(gnp_sock *s, int reset)
 {
-    if (s->kind == GNP_LISTENER && s->os != -1)
+    if (s->os == -1)
+        return;
+    if (s->kind == GNP_LISTENER)
         gnp_iocp_queue_free(s->priv); /* what came to it before it was detached */
-    if (s->os != -1)
-        gnp_px_close_fd(s, reset);
+    gnp_px_close_fd(s, reset);
 }
 
 int gnp_sock_local(const gnp_sock *s, gnp_addr *out)
@@ -318,9 +348,10 @@ void gnp_reserve_release(gnp_reserve *r)
 }
 
 /* One socket of a port gets everything while it is open. */
-int gnp_reuseport_balances(int kind)
+int gnp_reuseport_balances(int kind, int both)
 {
     (void)kind;
+    (void)both;
     return 0;
 }
 

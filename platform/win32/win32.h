@@ -62,6 +62,10 @@ int gnp_wx_start(void);
 /* socket(2): overlapped, non-blocking, not inherited by child processes; or INVALID_SOCKET. */
 SOCKET gnp_wx_os_socket(int domain, int type);
 
+/* closesocket(2), to which SO_LINGER with a time is an error of non-blocking sockets: they stay open.  The
+ * time is given up then, and the system sends what is left by itself. */
+void gnp_wx_close(SOCKET os);
+
 /* Makes a detached socket with its options (NULL: none); binds it. */
 int gnp_px_socket(gnp_sock *s, int family, int kind, const gnp_sock_opts *o);
 int gnp_px_bind(const gnp_sock *s, const gnp_addr *a);

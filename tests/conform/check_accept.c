@@ -34,6 +34,30 @@ START_TEST(accept_until_again)
 }
 END_TEST
 
+/* Who has said all and gone before anybody looked is heard. */
+START_TEST(peer_gone_before_accept)
+{
+    subject t;
+    gnp_sock s, peer;
+    uint64_t sent = 0, offset = 0;
+    const void *data;
+    size_t n;
+
+    subject_open_stream(&t, _i, NULL);
+    peer_connect(&t, &peer);
+    peer_fill(&t, &peer, &sent, 3000);
+    peer_close(&t, &peer, 0);
+    await(&t, &t.listener, GNP_EV_READABLE);
+    ck_assert_int_eq(gnp_accept(t.p, &t.listener, &s, NULL), GNP_OK);
+    ck_assert_int_eq(gnp_attach(t.p, &s, GNP_READ), GNP_OK);
+    expect(&t, &s, &offset, 3000);
+    await(&t, &s, GNP_EV_READABLE);
+    ck_assert_int_eq(gnp_recv(t.p, &s, &data, &n), GNP_EOF);
+    gnp_close(t.p, &s, 0);
+    subject_close(&t);
+}
+END_TEST
+
 /* Level at the surface for a listener: one connection per wait, none forgotten. */
 START_TEST(one_accept_per_wait)
 {
@@ -242,7 +266,7 @@ START_TEST(listeners_share_a_port)
                 }
             }
         }
-        if (gnp_reuseport_balances(GNP_STREAM))
+        if (gnp_reuseport_balances(GNP_STREAM, 0))
             ck_assert_msg(got[0] > 8 && got[1] > 8, "%d and %d connections", got[0], got[1]);
         for (i = 0; i < CALLERS; i++)
             peer_close(&t, &peer[i], 0);
@@ -284,7 +308,7 @@ START_TEST(datagram_sockets_share_a_port)
                 }
             }
         }
-        if (gnp_reuseport_balances(GNP_DGRAM))
+        if (gnp_reuseport_balances(GNP_DGRAM, 0))
             ck_assert_msg(got[0] > 8 && got[1] > 8, "%d and %d datagrams", got[0], got[1]);
         gnp_close(t.p, &d[0], 0);
         gnp_close(t.p, &d[1], 0);
@@ -351,6 +375,7 @@ Suite *suite_accept(void)
     Suite *s = suite_create("accept");
 
     ADD_STREAM_TEST(s, accept_until_again);
+    ADD_STREAM_TEST(s, peer_gone_before_accept);
     ADD_STREAM_TEST(s, one_accept_per_wait);
     ADD_STREAM_TEST(s, paused_listener);
     ADD_STREAM_TEST(s, accepted_sockets_move);

@@ -119,7 +119,7 @@ static const struct row {
     { GNP_OPT_BUSY_POLL, IP, 50, -1, EXACT, 0 },
     { GNP_OPT_PRIORITY, IP, 5, -1, EXACT, 0 },
     { GNP_OPT_MARK, IP, 0xfffffffe, -1, EXACT, 0 },
-    { GNP_OPT_MAXSEG, TCP, 1000, 70000, SET_ONLY, 0 },
+    { GNP_OPT_MAXSEG, TCP, 500, 70000, SET_ONLY, 0 }, /* the BSDs: no more than it is; 512 at first */
     { GNP_OPT_BROADCAST, UDP, 1, 2, EXACT, 1 },
     { GNP_OPT_BROADCAST, UDP, 0, -1, EXACT, 1 },
     { GNP_OPT_MULTICAST_TTL, UDP, 9, 256, EXACT, 1 },
