@@ -17,7 +17,9 @@ static int iocp_probe(void)
 
     if (r == GNP_OK && gnp_wx_extensions() == NULL)
         r = GNP_ENOTSUP;
-    if (r == GNP_OK && gnp_afd_open(NULL, &afd) == GNP_OK)
+    if (r == GNP_OK)
+        r = gnp_afd_open(NULL, &afd);
+    if (r == GNP_OK)
         CloseHandle(afd);
     return r == GNP_OK ? GNP_OK : GNP_ENOTSUP;
 }
@@ -88,8 +90,9 @@ static unsigned deliver(gnp_iocp *p, int n, gnp_event *events, unsigned have)
         s = gnp_iocp_packet(p, &p->entries[i]);
         if (s == NULL)
             continue;
+        what = hang_up(s); /* before anything is begun: it ends the polls for it */
         gnp_iocp_arm(p, s);
-        what = gnp_iocp_ready(s) | hang_up(s);
+        what |= gnp_iocp_ready(s);
         if (what == 0)
             continue;
         if ((e = gnp_px_slot(events, have, s)) != NULL)
@@ -209,6 +212,8 @@ static int iocp_want(gnp_poller *p, gnp_sock *s, unsigned interest)
 {
     s->interest = (uint8_t)interest;
     s->armed = !(interest & GNP_READ);
+    if (s->kind == GNP_LISTENER && s->armed && gnp_iocp_rec_of(s)->queue != NULL)
+        gnp_iocp_accept_cancel(s, gnp_iocp_rec_of(s)->queue); /* what comes now is for its duplicates */
     gnp_iocp_arm(gnp_iocp_of(p), s);
     return GNP_OK;
 }
@@ -238,7 +243,7 @@ static int really(const gnp_iocp *p, const gnp_sock *s)
         return r->code;
     if (r->base == INVALID_SOCKET)
         r->base = gnp_afd_base(gnp_wx_socket(s));
-    return gnp_afd_look(p->look, r->base, AFD_ABORT) != 0 ? GNP_ECONNRESET : GNP_EOF;
+    return gnp_afd_look(p->look, r->base, AFD_ABORT) != 0 ? gnp_px_fail(WSAECONNRESET) : GNP_EOF;
 }
 
 static int iocp_recv(gnp_poller *base, gnp_sock *s, const void **data, size_t *n)

@@ -132,6 +132,9 @@ static inline uint32_t gnp_iocp_ready(const gnp_sock *s)
  * if that is gone. */
 gnp_sock *gnp_iocp_packet(gnp_iocp *p, const OVERLAPPED_ENTRY *e);
 
+/* Why op, which is of s and not of the driver, has failed: in Winsock's words, not those of the kernel. */
+int gnp_iocp_why(const gnp_sock *s, gnp_iocp_op *op);
+
 /* Cancels all that s has begun and takes packets until it has ended.  0: it has not. */
 int gnp_iocp_calm(gnp_iocp *p, gnp_sock *s);
 

@@ -18,8 +18,14 @@ static void come(gnp_iocp_queue *q, gnp_iocp_slot *a, int code)
 
 static void give_up(gnp_iocp_slot *a)
 {
-    closesocket(a->os);
+    gnp_wx_close(a->os);
     a->os = INVALID_SOCKET;
+}
+
+/* A failure of one connection: but for want of memory it is about its peer, whose end came first. */
+static int of_one(int code)
+{
+    return code == GNP_OK || code == GNP_ENOBUFS || code == GNP_ENOMEM ? code : GNP_ECONNABORTED;
 }
 
 /* Waits for one connection.  GNP_OK: one has come; GNP_INFLIGHT; or why it cannot. */
@@ -71,8 +77,12 @@ void gnp_iocp_accept_fill(gnp_iocp *p, gnp_sock *l)
         if (a->op.pending || a->come)
             continue;
         code = begin(p, l, a);
-        if (code == GNP_OK)
+        if (code == GNP_ECONNRESET || code == GNP_ECONNABORTED) { /* about the connection that was first */
+            come(q, a, GNP_ECONNABORTED);
+            code = GNP_OK;
+        } else if (code == GNP_OK) {
             come(q, a, GNP_OK);
+        }
     }
     r->code = code != GNP_INFLIGHT ? code : GNP_OK;
     if ((q != NULL && q->come > 0) || (r->code != GNP_OK && r->pending == 0))
@@ -92,9 +102,7 @@ void gnp_iocp_accept_done(gnp_iocp_rec *r, gnp_iocp_slot *a, gnp_sock *l)
         give_up(a);
     if (status == CANCELLED)
         return;
-    if (code != GNP_OK && code != GNP_ENOBUFS && code != GNP_ENOMEM)
-        code = GNP_ECONNABORTED; /* the peer's end came first */
-    come(r->queue, a, code);
+    come(r->queue, a, of_one(code));
     l->state |= PX_CAN_READ;
 }
 
@@ -114,7 +122,7 @@ void gnp_iocp_queue_free(gnp_iocp_queue *q)
 
     for (i = 0; q != NULL && i < IOCP_ACCEPTS; i++) {
         if (q->slots[i].os != INVALID_SOCKET)
-            closesocket(q->slots[i].os);
+            gnp_wx_close(q->slots[i].os);
     }
     gnp_free(q, sizeof(*q));
 }
@@ -131,8 +139,8 @@ static int finish(const gnp_sock *l, gnp_iocp_slot *a, gnp_sock *out, gnp_addr *
     if (a->code != GNP_OK)
         return a->code;
     if (setsockopt(os, SOL_SOCKET, SO_UPDATE_ACCEPT_CONTEXT, (const char *)&from, sizeof(from)) != 0) {
-        int code = gnp_wx_accept_code(WSAGetLastError());
-        closesocket(os);
+        int code = of_one(gnp_wx_fail_wsa());
+        gnp_wx_close(os);
         return code;
     }
     gnp_wx_accepted(l, os, out);

@@ -4,8 +4,6 @@
 
 #include <string.h>
 
-#define CANCELLED ((LONG)0xC0000120)
-
 /* Until this, getpeername and shutdown don't know of the connection. */
 static int connected(const gnp_sock *s)
 {
@@ -18,9 +16,7 @@ void gnp_iocp_connect_done(gnp_sock *s, gnp_iocp_rec *r)
 {
     LONG status = (LONG)r->receive.ov.Internal;
 
-    if (status == CANCELLED)
-        return;
-    r->connect_code = status == 0 ? connected(s) : gnp_wx_fail_status(status);
+    r->connect_code = status == 0 ? connected(s) : gnp_iocp_why(s, &r->receive);
     s->state &= ~(uint32_t)PX_CONNECT;
     s->state |= PX_CAN_WRITE;
 }

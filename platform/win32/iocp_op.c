@@ -142,7 +142,7 @@ int gnp_iocp_begun(gnp_iocp *p, gnp_iocp_op *op, int done, int e)
 /* Whatever is wrong: the verb is to find out, or to come again. */
 static void receive_failed(gnp_sock *s, gnp_iocp_rec *r, int code)
 {
-    if (code != GNP_ENOBUFS && code != GNP_ENOMEM)
+    if (code != GNP_ENOBUFS && code != GNP_ENOMEM && code != GNP_AGAIN)
         r->code = code;
     s->state |= PX_CAN_READ;
 }
@@ -170,7 +170,7 @@ static void begin_receive(gnp_iocp *p, gnp_sock *s)
 static void told(gnp_sock *s, gnp_iocp_rec *r, ULONG events)
 {
     if ((events & AFD_ABORT) && s->kind == GNP_STREAM && !(s->state & PX_CONNECT))
-        r->code = GNP_ECONNRESET;
+        r->code = gnp_px_fail(WSAECONNRESET);
     if (events & READS) {
         s->state |= PX_CAN_READ;
         s->state &= ~(uint32_t)PX_DRY;
@@ -199,6 +199,12 @@ static void begin_poll(gnp_iocp *p, gnp_sock *s, unsigned mask)
                          (mask & PX_IN ? READS : 0) | (mask & PX_OUT ? WRITES : 0) | ALWAYS, &r->afd,
                          &r->poll.ov);
     if (code == GNP_INFLIGHT) {
+        r->poll.pending = 1;
+        r->pending++;
+        p->pending++;
+    } else if (code == GNP_OK && mask == PX_HUP &&
+               PostQueuedCompletionStatus(gnp_wx_port(&p->px), 0, 0, &r->poll.ov)) {
+        /* Nobody asks a paused socket: its hang-up has to come by a packet. */
         r->poll.pending = 1;
         r->pending++;
         p->pending++;
@@ -263,6 +269,13 @@ void gnp_iocp_cannot(gnp_iocp *p, gnp_sock *s, uint32_t bits)
 
 /* ------------------------------------------------------------------ packets */
 
+int gnp_iocp_why(const gnp_sock *s, gnp_iocp_op *op)
+{
+    DWORD n, flags;
+
+    return WSAGetOverlappedResult(gnp_wx_socket(s), &op->ov, &n, FALSE, &flags) ? GNP_OK : gnp_wx_fail_wsa();
+}
+
 static void understand(gnp_iocp_op *op, gnp_sock *s)
 {
     gnp_iocp_rec *r = op->rec;
@@ -273,7 +286,7 @@ static void understand(gnp_iocp_op *op, gnp_sock *s)
         if (status == 0)
             s->state |= PX_CAN_READ;
         else if (status != CANCELLED)
-            receive_failed(s, r, gnp_wx_fail_status(status));
+            receive_failed(s, r, gnp_iocp_why(s, op));
         break;
     case IOCP_CONNECT: gnp_iocp_connect_done(s, r); break;
     case IOCP_POLL: told(s, r, gnp_afd_events(&r->afd, &op->ov)); break;

@@ -57,6 +57,11 @@ static BOOL WINAPI on_console(DWORD type)
 /* Once for the whole life of the process: while nothing is caught it passes everything on. */
 static BOOL CALLBACK add_console(PINIT_ONCE once, PVOID unused, PVOID *context)
 {
+    HMODULE self;
+
+    /* Nothing takes it away: a DLL with it must stay when its users unload it. */
+    (void)GetModuleHandleExW(GET_MODULE_HANDLE_EX_FLAG_PIN | GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS,
+                             (LPCWSTR)(uintptr_t)on_console, &self);
     (void)once;
     (void)unused;
     (void)context;

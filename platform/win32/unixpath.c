@@ -48,6 +48,22 @@ static int same(const gnp_bound *a, const gnp_bound *b)
     return a->dev == b->dev && a->ino == b->ino && a->made == b->made;
 }
 
+/* What a connect that runs ends with.  One that has not ended in a second is somebody's who is busy. */
+static int outcome(SOCKET s)
+{
+    struct timeval second = { 1, 0 };
+    int e = 0, len = sizeof(e);
+    fd_set good, bad;
+
+    FD_ZERO(&good);
+    FD_ZERO(&bad);
+    FD_SET(s, &good);
+    FD_SET(s, &bad);
+    if (select(0, NULL, &good, &bad, &second) <= 0 || !FD_ISSET(s, &bad))
+        return 0;
+    return getsockopt(s, SOL_SOCKET, SO_ERROR, (char *)&e, &len) == 0 ? e : WSAGetLastError();
+}
+
 /* GNP_OK: nobody answers there. */
 static int probe(const gnp_addr *a)
 {
@@ -59,6 +75,8 @@ static int probe(const gnp_addr *a)
     if (s == INVALID_SOCKET)
         return gnp_wx_fail_wsa();
     e = connect(s, &native.sa, (int)len) == 0 ? 0 : WSAGetLastError();
+    if (e == WSAEWOULDBLOCK)
+        e = outcome(s);
     closesocket(s);
     return e == WSAECONNREFUSED ? GNP_OK : gnp_px_fail(e == WSAEACCES ? e : WSAEADDRINUSE);
 }

@@ -209,7 +209,7 @@ int gnp_px_accept(gnp_sock *listener, gnp_sock *out, gnp_addr *peer)
         return gnp_wx_accept_code(WSAGetLastError());
     if (ioctlsocket(os, FIONBIO, &on) != 0) {
         int code = gnp_wx_accept_code(WSAGetLastError());
-        closesocket(os);
+        gnp_wx_close(os);
         return code;
     }
     gnp_wx_accepted(listener, os, out);
@@ -235,7 +235,8 @@ struct initial_rto {
     USHORT rtt;
     UCHAR retransmissions;
 };
-#define NO_RETRANSMISSIONS 0xfe /* TCP_INITIAL_RTO_NO_SYN_RETRANSMISSIONS, Windows 10, version 1607 */
+#define NO_RETRANSMISSIONS 0xfe /* TCP_INITIAL_RTO_NO_SYN_RETRANSMISSIONS, Windows 10, known to hold from
+                                  version 1709 on; before, a connect that is refused may take a second */
 #define RTT_DEFAULT 0xffff      /* TCP_INITIAL_RTO_UNSPECIFIED_RTT */
 
 /* Windows asks three times, half a second apart, also when the answer is a reset. */
