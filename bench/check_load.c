@@ -29,35 +29,35 @@ static int compare(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-/* The definition: the smallest recorded value that at least percent of all do not exceed. */
-static uint64_t model_percentile(const uint64_t *sorted, size_t n, double percent)
+/* The definition: the smallest recorded value that at least so many parts of all do not exceed. */
+static uint64_t model_percentile(const uint64_t *sorted, size_t n, unsigned parts)
 {
     size_t i = 0;
 
-    while (i + 1 < n && (double)(i + 1) * 100.0 < percent * (double)n)
+    while (i + 1 < n && (uint64_t)(i + 1) * HDR_ALL < (uint64_t)parts * n)
         i++;
     return sorted[i];
 }
 
-static const double percents[] = { 0.0, 1.0, 25.0, 50.0, 75.0, 90.0, 99.0, 99.9, 99.99, 100.0 };
+static const unsigned asked[] = { 0, 1000, 25000, 50000, 75000, 90000, 99000, 99900, 99990, HDR_ALL };
 
 static void check_against_model(const hdr *h, uint64_t *values, size_t n)
 {
     size_t i;
 
     qsort(values, n, sizeof *values, compare);
-    for (i = 0; i < sizeof percents / sizeof percents[0]; i++) {
-        uint64_t want = model_percentile(values, n, percents[i]);
-        uint64_t got = hdr_percentile(h, percents[i]);
+    for (i = 0; i < sizeof asked / sizeof asked[0]; i++) {
+        uint64_t want = model_percentile(values, n, asked[i]);
+        uint64_t got = hdr_percentile(h, asked[i]);
 
         ck_assert_msg(got >= want && (double)(got - want) <= (double)want / 1024.0,
-                      "p%g of %zu: %llu, should be %llu", percents[i], n, (unsigned long long)got,
+                      "%u parts of %zu: %llu, should be %llu", asked[i], n, (unsigned long long)got,
                       (unsigned long long)want);
     }
     ck_assert_uint_eq(h->count, n);
     ck_assert_uint_eq(h->min, values[0]);
     ck_assert_uint_eq(h->max, values[n - 1]);
-    ck_assert_uint_eq(hdr_percentile(h, 100.0), values[n - 1]);
+    ck_assert_uint_eq(hdr_percentile(h, HDR_ALL), values[n - 1]);
 }
 
 /* Every slot begins right after the one before it, and none is wider than 1/1024 of its values. */
@@ -117,13 +117,13 @@ END_TEST
 START_TEST(hdr_keeps_extremes)
 {
     hdr_init(&h1);
-    ck_assert_uint_eq(hdr_percentile(&h1, 50.0), 0);
+    ck_assert_uint_eq(hdr_percentile(&h1, HDR_ALL / 2), 0);
     ck_assert(hdr_mean(&h1) == 0.0 && hdr_deviation(&h1) == 0.0);
     hdr_record(&h1, UINT64_C(1) << 60);
     ck_assert_uint_eq(h1.max, UINT64_C(1) << 60);
-    ck_assert_uint_eq(hdr_percentile(&h1, 50.0), UINT64_C(1) << 60);
+    ck_assert_uint_eq(hdr_percentile(&h1, HDR_ALL / 2), UINT64_C(1) << 60);
     hdr_record(&h1, 0);
-    ck_assert_uint_eq(hdr_percentile(&h1, 50.0), 0);
+    ck_assert_uint_eq(hdr_percentile(&h1, HDR_ALL / 2), 0);
     ck_assert_uint_eq(h1.min, 0);
 }
 END_TEST
@@ -200,8 +200,8 @@ START_TEST(hdr_correction_finds_the_stall)
     hdr_record_corrected(&h1, 1000 * ms, 10 * ms);
     hdr_record(&h2, 1000 * ms);
     check_against_model(&h1, truth, n);
-    ck_assert_uint_gt(hdr_percentile(&h1, 99.9), 800 * ms);
-    ck_assert_uint_le(hdr_percentile(&h2, 99.9), ms + ms / 1024); /* what is omitted otherwise */
+    ck_assert_uint_gt(hdr_percentile(&h1, 99900), 800 * ms);
+    ck_assert_uint_le(hdr_percentile(&h2, 99900), ms + ms / 1024); /* what is omitted otherwise */
     free(truth);
 }
 END_TEST

@@ -95,15 +95,17 @@ void hdr_add(hdr *h, const hdr *from)
         h->max = from->max;
 }
 
-uint64_t hdr_percentile(const hdr *h, double percent)
+uint64_t hdr_percentile(const hdr *h, unsigned parts)
 {
-    double wanted = ceil((double)h->count * percent / 100.0);
     uint64_t rank, seen = 0;
     unsigned i;
 
     if (h->count == 0)
         return 0;
-    rank = wanted < 1.0 ? 1 : wanted >= (double)h->count ? h->count : (uint64_t)wanted;
+    /* Rounded up, and without a product that could be too great. */
+    rank = h->count / HDR_ALL * parts + (h->count % HDR_ALL * parts + HDR_ALL - 1) / HDR_ALL;
+    if (rank == 0)
+        rank = 1;
     for (i = 0; i < HDR_SLOTS; i++) {
         seen += h->slot[i];
         if (seen >= rank) {

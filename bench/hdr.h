@@ -40,9 +40,11 @@ void hdr_record_corrected(hdr *h, uint64_t ns, uint64_t interval_ns);
 /* Adds all of from to h. */
 void hdr_add(hdr *h, const hdr *from);
 
-/* The value that percent (0 to 100) of all values do not exceed, to three digits, never above
- * the largest one; 0 when empty. */
-uint64_t hdr_percentile(const hdr *h, double percent);
+/* The value that so many of all values do not exceed (parts in HDR_ALL: 99,900 is p99.9; exact, where a
+ * fraction would depend on how wide the machine's registers are), to three digits, never above the largest
+ * one; 0 when empty. */
+#define HDR_ALL 100000u
+uint64_t hdr_percentile(const hdr *h, unsigned parts);
 
 double hdr_mean(const hdr *h);
 double hdr_deviation(const hdr *h);

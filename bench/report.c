@@ -58,10 +58,10 @@ static double per_second(double n, uint64_t ns)
 
 static const struct {
     const char *text, *json;
-    double percent;
+    unsigned parts; /* of HDR_ALL */
 } percentiles[] = {
-    { "p50", "p50", 50.0 }, { "p75", "p75", 75.0 }, { "p90", "p90", 90.0 }, { "p99", "p99", 99.0 },
-    { "p99.9", "p99_9", 99.9 }, { "p99.99", "p99_99", 99.99 }
+    { "p50", "p50", 50000 }, { "p75", "p75", 75000 }, { "p90", "p90", 90000 }, { "p99", "p99", 99000 },
+    { "p99.9", "p99_9", 99900 }, { "p99.99", "p99_99", 99990 }
 };
 
 #define PERCENTILES (sizeof percentiles / sizeof percentiles[0])
@@ -98,7 +98,7 @@ static void table_latency(FILE *f, const options *o, const load_result *r)
         fprintf(f, " %10s", percentiles[i].text);
     fprintf(f, " %10s\n             %10s", "max", text_time(t, hdr_mean(h)));
     for (i = 0; i < PERCENTILES; i++)
-        fprintf(f, " %10s", text_time(t, (double)hdr_percentile(h, percentiles[i].percent)));
+        fprintf(f, " %10s", text_time(t, (double)hdr_percentile(h, percentiles[i].parts)));
     fprintf(f, " %10s\n", text_time(t, (double)h->max));
     if (o->load.rate > 0.0)
         fprintf(f, "             from the time each request was due\n");
@@ -165,7 +165,7 @@ static void json_latency(FILE *f, const hdr *h)
             h->count != 0 ? h->min : 0);
     fprintf(f, ", \"mean\": %.0f, \"stddev\": %.0f", hdr_mean(h), hdr_deviation(h));
     for (i = 0; i < PERCENTILES; i++)
-        fprintf(f, ", \"%s\": %" PRIu64, percentiles[i].json, hdr_percentile(h, percentiles[i].percent));
+        fprintf(f, ", \"%s\": %" PRIu64, percentiles[i].json, hdr_percentile(h, percentiles[i].parts));
     fprintf(f, ", \"max\": %" PRIu64 "},\n", h->max);
 }
 
