@@ -284,8 +284,11 @@ static void check_varint(uint64_t v)
     must(n >= 1 && n <= 10 && out[n] == 0x5a, "a varint of %u bytes", n);
     must(n == 10 || v >> (7 * n) == 0, "%llu in %u bytes", (unsigned long long)v, n);
     must(n == 1 || v >> (7 * (n - 1)) != 0, "%llu in as many as %u bytes", (unsigned long long)v, n);
-    for (unsigned i = 0; i < n; i++)
-        must(gn_scan_varint(out, i, SIZE_MAX, &got, &used) == GN_EAGAIN, "%u bytes of %u are a varint", i, n);
+    for (unsigned i = 0; i < n; i++) {
+        int rc = gn_scan_varint(out, i, SIZE_MAX, &got, &used);
+        /* Where a size has 32 bits, the first bytes may tell that it is too great for one. */
+        must(rc == GN_EAGAIN || ((size_t)v != v && rc == GN_EMSGSIZE), "%u bytes of %u are a varint", i, n);
+    }
     if (v < sizeof out - n) {
         must(gn_scan_varint(out, n + v, v, &got, &used) == GN_OK && got.len == v && used == n + v,
              "%llu does not come back", (unsigned long long)v);

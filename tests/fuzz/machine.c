@@ -103,7 +103,6 @@ static void stream_fill(uint8_t id, uint64_t at, uint8_t *out, size_t n)
         out[i] = stream(id, at + i);
 }
 
-/* What comes is the stream whose name was its first byte, from `at` on. */
 static peer *peer_of(uint8_t id)
 {
     return id >= 1 && id <= w.peers ? &w.peer[id - 1] : NULL;
@@ -114,6 +113,7 @@ static session *session_of(uint8_t id)
     return id >= FIRST_SESSION && id - FIRST_SESSION < w.sessions ? &w.session[id - FIRST_SESSION] : NULL;
 }
 
+/* What comes is the stream whose name was its first byte, from `at` on. */
 static void stream_check(uint8_t *id, uint64_t at, const uint8_t *p, size_t n, const char *who)
 {
     if (n == 0)
