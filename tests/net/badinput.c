@@ -294,8 +294,9 @@ START_TEST(options_of_an_older_program)
         gn_options o;
         unsigned char bytes[sizeof(gn_options) + 64];
     } u;
-    size_t size = offsetof(gn_options, recv_buffer); /* aligned, as the size of a struct is */
+    size_t size = offsetof(gn_options, recv_buffer);
     gn_engine *e;
+    size += (0 - size) % _Alignof(gn_options); /* as the size of a struct is */
     memset(u.bytes, 0xee, sizeof(u.bytes));
     gn_options_init_sized(&u.o, size);
     ck_assert_uint_eq(u.o.size, size);

@@ -383,7 +383,7 @@ START_TEST(loops_share_one_port)
         per_loop[index[0]]++;
         tc_close(c);
     }
-    if (gnp_reuseport_balances(GNP_DGRAM)) {
+    if (gnp_reuseport_balances(GNP_DGRAM, 0)) {
         /* 90 senders by chance on 3 loops: all miss one of them once in 10^15 runs */
         for (unsigned i = 0; i < 3; i++)
             ck_assert_uint_gt(per_loop[i], 0);

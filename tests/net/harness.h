@@ -55,13 +55,32 @@ const char *nt_path(void);
 /* "unix://" and such a path; where there are no Unix sockets (it says so), "tcp://127.0.0.1:0". */
 const char *nt_unix_url(void);
 int nt_has_unix(void);
+/* How many pollers have a name here, see gn_poller_name. */
+int nt_pollers(void);
 /* Is the feature among $GANNET_EMULATOR_LACKS, see tests/conform/conform.h? */
 int nt_lacks(const char *feature);
+
+/* Says that the rest of this case is skipped, so that count-tests counts it as that, and leaves it. */
+#define NT_SKIP(why) \
+    do { \
+        nt_skipped(__func__, _i, why); \
+        return; \
+    } while (0)
+void nt_skipped(const char *test, int i, const char *why);
+/* For what is about Unix sockets. */
+#define NT_WANTS_UNIX() \
+    do { \
+        if (!nt_has_unix()) \
+            NT_SKIP("no Unix sockets here"); \
+    } while (0)
 
 /* wanted, or 0 where sockets cannot share a port (it says so). */
 int nt_sharing(int wanted);
 /* Runs a shell command; its exit status, or -1.  For what C has no words for. */
 int nt_shell(const char *format, ...) NT_PRINTF(1, 2);
+/* Sends this process a signal, "TERM": by the shell, which is its child; or by raise, where there is only
+ * that one and "INT" (nt_lacks("user-signals")).  0, or not. */
+int nt_signal(const char *name);
 
 /* ---------------------------------------------------------------- notes */
 
@@ -235,6 +254,7 @@ typedef struct nt_alloc {
     gnp_atomic64 calls;   /* of alloc and realloc, also of those that failed */
     gnp_atomic64 live;    /* blocks */
     gnp_atomic64 bytes;
+    gnp_atomic64 clients; /* of these bytes, what the client's calls took */
     gnp_atomic64 fail_at; /* number of the call that fails; 0: none */
     gnp_atomic64 fail_n;  /* how many from there on */
 } nt_alloc;

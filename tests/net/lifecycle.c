@@ -410,8 +410,10 @@ START_TEST(connection_knows_itself_to_the_end)
     ck_assert_uint_eq(f.listener, 0);
     ck_assert_int_eq(gn_engine_addr(f.engine, 0, &bound), GN_OK);
     ck_assert(gn_addr_equal(&bound, &f.local));
-    ck_assert_int_eq(gn_addr_family(&f.remote), GN_FAMILY_UNIX);
-    ck_assert_uint_eq(gn_addr_port(&f.remote), 0);
+    if (nt_has_unix()) {
+        ck_assert_int_eq(gn_addr_family(&f.remote), GN_FAMILY_UNIX);
+        ck_assert_uint_eq(gn_addr_port(&f.remote), 0);
+    }
     ck_assert_int_eq(tc_send_text(c, "unread"), GNP_OK);
     nt_await(NT_TRAFFIC, 2);
     tc_close(c);
@@ -456,6 +458,21 @@ static gn_action in_tick(gn_engine *e, uint64_t *next_ns, void *user)
     return *(int *)user == IN_TICK && nt_count(NT_OPEN) == 4 ? GN_SHUTDOWN : GN_NONE;
 }
 
+/* How the stream ends of a client that sends nothing.  One whose handshake was under way when its listener
+ * was closed may never hear of that (Linux 6.18 on loopback: connected here, nothing at the other end, one in
+ * some hundred when the machine is loaded); only what it sends is answered, with a reset. */
+static int end_of(tc *c)
+{
+    char byte;
+    size_t n = 0;
+    int status = tc_recv_until(c, &byte, 1, &n, gnp_now() + 5 * NT_SECOND);
+    if (status == GNP_ETIMEDOUT) {
+        (void)tc_send_text(c, "?");
+        status = tc_recv_to_eof(c, NULL);
+    }
+    return status == GNP_EOF ? GNP_OK : status;
+}
+
 START_TEST(shutdown_from_each_callback)
 {
     static const char *const names[IN_CALLBACKS] = { "on_open", "on_traffic", "on_eof", "on_close",
@@ -487,9 +504,12 @@ START_TEST(shutdown_from_each_callback)
         tc_close(c[--opened]);
     }
     for (unsigned i = 0; i < opened; i++) {
-        int status = tc_recv_to_eof(c[i], NULL);
+        int status = end_of(c[i]);
         /* In the other cases some may still have been in the accept queue: the system resets those. */
-        ck_assert(status == GNP_OK || (status == GNP_ECONNRESET && nt_count(NT_OPEN) < 4));
+        if (status != GNP_OK)
+            ck_assert_msg(status == GNP_ECONNRESET && nt_count(NT_OPEN) < 4,
+                          "%s: connection %u of %u ended with %d, %u were opened", names[where], i, opened,
+                          status, (unsigned)nt_count(NT_OPEN));
         tc_close(c[i]);
     }
     ck_assert_int_eq(nt_join(e), GN_OK);
@@ -846,50 +866,53 @@ END_TEST
 
 /* ---------------------------------------------------------------- signals */
 
-/* A test has no words for signals, the shell has: it is our child, so $PPID is us. */
-static int send_signal(const char *name)
-{
-    return nt_shell("kill -%s $PPID", name);
-}
-
 START_TEST(sigterm_stops_the_engine)
 {
     gn_options o = nt_options(2);
     gn_engine *e;
-    if (!nt_forks())
-        return;
+    if (!nt_forks() && !nt_lacks("user-signals"))
+        NT_SKIP("one process for all cases");
     o.stop_on_signals = 1;
     e = nt_start(&echo_handler, NULL, &o, "tcp://127.0.0.1:0", (char *)NULL);
-    ck_assert_int_eq(send_signal("TERM"), 0);
+    ck_assert_int_eq(nt_signal("TERM"), 0);
     ck_assert_int_eq(nt_join(e), GN_OK);
     ck_assert_uint_eq(nt_count(NT_SHUTDOWN), 1);
     ck_assert_int_eq(gn_engine_destroy(e), GN_OK);
 }
 END_TEST
 
-/* Two engines in one process both stop.  SIGINT comes late, as system() ignores it in us. */
-START_TEST(sigint_stops_every_engine)
+/* SIGINT comes late, as system() ignores it in us. */
+static void interrupt_later(void)
 {
-    gn_options o = nt_options(1);
-    gn_engine *a, *b;
     const char *flag = nt_path();
     FILE *f;
-    if (!nt_forks())
+    if (nt_lacks("user-signals")) {
+        ck_assert_int_eq(nt_signal("INT"), 0);
         return;
-    o.stop_on_signals = 1;
-    a = nt_start(&echo_handler, NULL, &o, "tcp://127.0.0.1:0", (char *)NULL);
-    b = nt_start(&echo_handler, NULL, &o, "tcp://127.0.0.1:0", (char *)NULL);
+    }
     ck_assert_int_eq(
         nt_shell("p=$PPID; (i=0; while test ! -e %s && test $i -lt 200; do sleep 0.05; i=$((i+1)); done;"
-                 " kill -INT $p) >/dev/null 2>&1 &",
-                 flag),
+                 " rm -f %s; kill -INT $p) >/dev/null 2>&1 &",
+                 flag, flag),
         0);
     f = fopen(flag, "w");
     ck_assert_ptr_nonnull(f);
     fclose(f);
+}
+
+/* Two engines in one process both stop. */
+START_TEST(sigint_stops_every_engine)
+{
+    gn_options o = nt_options(1);
+    gn_engine *a, *b;
+    if (!nt_forks() && !nt_lacks("user-signals"))
+        NT_SKIP("one process for all cases");
+    o.stop_on_signals = 1;
+    a = nt_start(&echo_handler, NULL, &o, "tcp://127.0.0.1:0", (char *)NULL);
+    b = nt_start(&echo_handler, NULL, &o, "tcp://127.0.0.1:0", (char *)NULL);
+    interrupt_later();
     ck_assert_int_eq(nt_join(a), GN_OK);
     ck_assert_int_eq(nt_join(b), GN_OK);
-    remove(flag);
     ck_assert_int_eq(gn_engine_destroy(a), GN_OK);
     ck_assert_int_eq(gn_engine_destroy(b), GN_OK);
 }
@@ -901,14 +924,16 @@ START_TEST(second_signal_kills)
     gn_options o = nt_options(1);
     gn_engine *e;
     tc_net *net;
+    if (!nt_forks())
+        NT_SKIP("it ends its process");
     o.stop_on_signals = 1;
     o.drain_ns = 1000 * NT_SECOND;
     net = tc_net_open();
     e = nt_start(&pile_handler, NULL, &o, "tcp://127.0.0.1:0", (char *)NULL);
     tc_connect(net, nt_url(e, 0));
     nt_await(NT_OPEN, 1);
-    ck_assert_int_eq(send_signal("TERM"), 0);
-    send_signal("TERM");
+    ck_assert_int_eq(nt_signal("TERM"), 0);
+    nt_signal("TERM");
     nt_join(e);
 }
 END_TEST
@@ -917,8 +942,11 @@ END_TEST
 START_TEST(signals_are_left_alone)
 {
     gn_options o = nt_options(1);
-    gn_engine *e = nt_start(&echo_handler, NULL, &o, "tcp://127.0.0.1:0", (char *)NULL);
-    send_signal("TERM");
+    gn_engine *e;
+    if (!nt_forks())
+        NT_SKIP("it ends its process");
+    e = nt_start(&echo_handler, NULL, &o, "tcp://127.0.0.1:0", (char *)NULL);
+    nt_signal("TERM");
     nt_join(e);
 }
 END_TEST
@@ -1238,6 +1266,9 @@ int main(void)
     if (nt_forks()) {
         tcase_add_test_raise_signal(t, second_signal_kills, 15);  /* SIGTERM, the number of every system */
         tcase_add_test_raise_signal(t, signals_are_left_alone, 15);
+    } else { /* skipped */
+        tcase_add_test(t, second_signal_kills);
+        tcase_add_test(t, signals_are_left_alone);
     }
 
     t = nt_case(s, "time", 30);

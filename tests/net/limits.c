@@ -53,7 +53,7 @@ START_TEST(accept_survives_without_descriptors)
     /* Valgrind has a limit of its own: it accepts, closes, then says EMFILE. */
     if (nt_wrapped() || !can_limit()) {
         tc_net_close(net);
-        return;
+        NT_SKIP("no limit of descriptors");
     }
     memset(&opts, 0, sizeof(opts));
     memset(&any, 0, sizeof(any));
@@ -127,7 +127,7 @@ START_TEST(long_starvation_ends_well)
     unsigned filled = 0;
     uint64_t end, limit = gnp_descriptor_limit(0);
     if (!can_limit())
-        return;
+        NT_SKIP("no limit of descriptors");
     e = nt_start(&echo_handler, NULL, &o, "tcp://127.0.0.1:0", (char *)NULL);
     net = tc_net_open();
     served = tc_connect(net, nt_url(e, 0));
@@ -172,7 +172,7 @@ START_TEST(start_without_descriptors)
     uint64_t limit = gnp_descriptor_limit(0);
     unsigned failures = 0;
     if (!can_limit())
-        return;
+        NT_SKIP("no limit of descriptors");
     for (unsigned n = 3; n < 40; n++) {
         gn_options o = nt_options(3);
         gn_engine *e = NULL;
@@ -317,11 +317,13 @@ START_TEST(ten_thousand_connections)
     ck_assert_int_eq(gn_set_allocator(&hooks), GN_OK);
     o.edge_triggered = _i;
     e = nt_start(&h, NULL, &o, "tcp://127.0.0.1:0", (char *)NULL);
-    /* Its report must not take the place of ours. */
+    /* Its report must not take the place of ours.  It needs our emulator; valgrind would be for us alone. */
     snprintf(cr.command, sizeof(cr.command),
              nt_shell("true") == 0 ? "unset CK_LOG_FILE_NAME CK_TAP_LOG_FILE_NAME CK_XML_LOG_FILE_NAME;"
-                                     " unset CK_RUN_CASE; exec '%s' --crowd '%s' %u"
-                                   : "%s --crowd %s %u", /* that of Windows */
+                                     " unset CK_RUN_CASE; wrap=$GANNET_EXEWRAP;"
+                                     " case $wrap in *valgrind*) wrap=;; esac;"
+                                     " exec $wrap '%s' --crowd '%s' %u"
+                                   : "set CK_RUN_CASE=&%s --crowd %s %u", /* that of Windows */
              this_program, nt_url(e, 0), count);
     ck_assert_int_eq(gnp_thread_start(&cr.thread, crowd_thread, &cr, "crowd"), GNP_OK);
     deadline = gnp_now() + 3 * nt_patience();
@@ -347,8 +349,8 @@ START_TEST(idle_connection_costs_256_bytes)
     gn_allocator hooks = nt_alloc_hooks(&alloc);
     gn_options o = nt_options(1);
     gn_engine *e;
-    unsigned count = 4000;
-    uint64_t most = gnp_descriptor_limit(1), before, after;
+    unsigned count = nt_lacks("crowds") ? 1000 : 4000;
+    uint64_t most = gnp_descriptor_limit(1), before, after, polled;
     tc_net *net;
     tc **c;
     if (most / 2 < count + 50)
@@ -363,6 +365,7 @@ START_TEST(idle_connection_costs_256_bytes)
     c[0] = tc_connect(net, nt_url(e, 0));
     ck_assert_int_eq(echo_once(c[0], "warm"), GNP_OK);
     before = gnp_load64(&alloc.bytes);
+    polled = gnp_load64(&alloc.clients);
     for (unsigned i = 1; i < count; i++) {
         c[i] = tc_connect(net, nt_url(e, 0));
         if (i % 100 == 0)
@@ -370,9 +373,14 @@ START_TEST(idle_connection_costs_256_bytes)
     }
     nt_await(NT_OPEN, count);
     after = gnp_load64(&alloc.bytes);
+    /* A poller may have a record of each socket beside, at both ends the same, of which the client's shows
+     * the size; most have none.  The rest is the core's. */
+    polled = gnp_load64(&alloc.clients) - polled;
+    ck_assert_msg(polled <= (uint64_t)512 * count, "%u bytes of the poller", (unsigned)(polled / count));
+    after -= 2 * polled;
     /* In whole slabs: one more of them is allowed for. */
-    ck_assert_msg(after - before <= (uint64_t)256 * count + 65536, "%llu bytes a connection",
-                  (unsigned long long)((after - before) / count));
+    ck_assert_msg(after - before <= (uint64_t)256 * count + 65536, "%u bytes a connection",
+                  (unsigned)((after - before) / count));
     for (unsigned i = 0; i < count; i++)
         tc_close(c[i]);
     nt_await(NT_CLOSE, count);
@@ -398,6 +406,8 @@ START_TEST(steady_state_allocates_nothing)
     tc_flow f[8];
     uint64_t calls;
     const char *url = kinds[_i % 3];
+    if (_i % 3 == 1)
+        NT_WANTS_UNIX();
     memset(&alloc, 0, sizeof(alloc));
     ck_assert_int_eq(gn_set_allocator(&hooks), GN_OK);
     o.edge_triggered = _i / 3 % 2;

@@ -55,6 +55,8 @@ static void expect_even(gn_engine *e, unsigned loops, unsigned each)
 
 START_TEST(round_robin_takes_turns)
 {
+    if (_i == 1)
+        NT_WANTS_UNIX();
     gn_options o = nt_options(3);
     gn_engine *e = nt_start(&loop_handler, NULL, &o, _i ? nt_unix_url() : "tcp://127.0.0.1:0", (char *)NULL);
     tc_net *net = tc_net_open();
@@ -71,6 +73,8 @@ END_TEST
 
 START_TEST(least_connections_fills_the_emptiest)
 {
+    if (_i == 1)
+        NT_WANTS_UNIX();
     gn_options o = nt_options(3);
     gn_engine *e;
     tc_net *net = tc_net_open();
@@ -135,7 +139,7 @@ START_TEST(source_hash_is_of_the_address)
     for (unsigned i = 0; i < 4; i++)
         used += gn_engine_loop_accepted(e, i) > 0;
     ck_assert_msg(used >= 3 || nt_count(NT_OPEN) == 3, "24 addresses came to only %u loops", used);
-    {
+    if (nt_has_unix()) {
         /* Unix peers have no address: they take turns. */
         uint64_t before[4];
         tc *c[20];
@@ -196,7 +200,7 @@ START_TEST(port_0_is_one_port)
     connect_in_turn(net, nt_url(e, 0), c, 90);
     ck_assert_uint_eq(
         gn_engine_loop_accepted(e, 0) + gn_engine_loop_accepted(e, 1) + gn_engine_loop_accepted(e, 2), 90);
-    if (gnp_reuseport_balances(GNP_STREAM)) {
+    if (gnp_reuseport_balances(GNP_STREAM, 0)) {
         /* 90 clients by chance on 3 loops: all miss one of them once in 10^15 runs */
         for (unsigned i = 0; i < 3; i++)
             ck_assert_uint_gt(gn_engine_loop_accepted(e, i), 0);
@@ -225,31 +229,34 @@ static const char *url_with(const char *start, unsigned port)
     return url;
 }
 
-/* D15: tcp6 is IPv6 only, with and without reuseport; tcp without a host is both families. */
+/* Does a listener of one family leave the other alone? */
+static int refuses(const gn_options *o, const char *listener, const char *same, const char *other)
+{
+    gn_engine *e = nt_start(&echo_handler, NULL, o, listener, (char *)NULL);
+    tc_net *net = tc_net_open();
+    unsigned port = port_of(e, 0);
+    tc *c = NULL;
+    int status;
+    one_echo(net, url_with(same, port));
+    status = tc_try_connect(net, url_with(other, port), &c);
+    ck_assert(status == GNP_OK || status == GNP_ECONNREFUSED);
+    nt_stop(e, NT_SECOND);
+    tc_net_close(net);
+    return status == GNP_ECONNREFUSED;
+}
+
+/* D15: tcp6 is IPv6 only, with and without reuseport; tcp without a host is both families.  Another program
+ * may listen on that port of the other family by chance. */
 START_TEST(tcp6_is_ipv6_only)
 {
     gn_options o = nt_options(3);
-    gn_engine *e;
-    tc_net *net = tc_net_open();
-    tc *c = NULL;
-    unsigned port;
-    if (!gnp_has_ipv6()) {
-        tc_net_close(net);
+    if (!gnp_has_ipv6())
         return;
-    }
     o.reuseport = nt_sharing(_i);
-    e = nt_start(&echo_handler, NULL, &o, "tcp6://:0", (char *)NULL);
-    port = port_of(e, 0);
-    one_echo(net, url_with("tcp6://[::1]", port));
-    ck_assert_int_eq(tc_try_connect(net, url_with("tcp4://127.0.0.1", port), &c), GNP_ECONNREFUSED);
-    nt_stop(e, NT_SECOND);
-
-    e = nt_start(&echo_handler, NULL, &o, "tcp4://:0", (char *)NULL);
-    port = port_of(e, 0);
-    one_echo(net, url_with("tcp4://127.0.0.1", port));
-    ck_assert_int_eq(tc_try_connect(net, url_with("tcp6://[::1]", port), &c), GNP_ECONNREFUSED);
-    nt_stop(e, NT_SECOND);
-    tc_net_close(net);
+    for (unsigned i = 0; !refuses(&o, "tcp6://:0", "tcp6://[::1]", "tcp4://127.0.0.1"); i++)
+        ck_assert_uint_lt(i, 3);
+    for (unsigned i = 0; !refuses(&o, "tcp4://:0", "tcp4://127.0.0.1", "tcp6://[::1]"); i++)
+        ck_assert_uint_lt(i, 3);
 }
 END_TEST
 
@@ -274,22 +281,28 @@ START_TEST(no_host_is_every_address)
 }
 END_TEST
 
-/* Both families on the same port, as two addresses. */
+/* Both families on the same port, as two addresses.  Another program may have one of them by chance. */
 START_TEST(families_share_a_port)
 {
     gn_options o = nt_options(2);
-    gn_engine *e;
-    unsigned port;
+    gn_engine *e = NULL;
+    int rc = GN_EADDRINUSE;
     tc_net *net = tc_net_open();
     if (!gnp_has_ipv6()) {
         tc_net_close(net);
         return;
     }
-    ck_assert_int_eq(gn_engine_create(&e, &echo_handler, NULL, &o), GN_OK);
-    ck_assert_int_eq(gn_engine_listen(e, "tcp6://[::1]:0"), GN_OK);
-    port = port_of(e, 0);
-    ck_assert_int_eq(gn_engine_listen(e, url_with("tcp4://127.0.0.1", port)), GN_OK);
-    ck_assert_int_eq(gn_engine_listen(e, url_with("udp4://127.0.0.1", port)), GN_OK);
+    for (unsigned i = 0; rc != GN_OK; i++) {
+        ck_assert_int_eq(rc, GN_EADDRINUSE);
+        ck_assert_uint_lt(i, 10);
+        if (i > 0)
+            ck_assert_int_eq(gn_engine_destroy(e), GN_OK);
+        ck_assert_int_eq(gn_engine_create(&e, &echo_handler, NULL, &o), GN_OK);
+        ck_assert_int_eq(gn_engine_listen(e, "tcp6://[::1]:0"), GN_OK);
+        rc = gn_engine_listen(e, url_with("tcp4://127.0.0.1", port_of(e, 0)));
+        if (rc == GN_OK)
+            rc = gn_engine_listen(e, url_with("udp4://127.0.0.1", port_of(e, 0)));
+    }
     ck_assert_int_eq(gn_engine_start(e), GN_OK);
     one_echo(net, nt_url(e, 0));
     one_echo(net, nt_url(e, 1));
@@ -300,6 +313,7 @@ END_TEST
 
 START_TEST(addresses_are_told_as_bound)
 {
+    NT_WANTS_UNIX();
     gn_options o = nt_options(2);
     const char *path = nt_path();
     char url[128], want[128];
@@ -388,6 +402,7 @@ static const char *unix_url(const char *path)
 /* D10: what is no socket stays, whatever it is. */
 START_TEST(files_and_directories_are_never_removed)
 {
+    NT_WANTS_UNIX();
     char path[120], inner[140];
     gn_options o = nt_options(2);
     gn_engine *e;
@@ -420,6 +435,7 @@ END_TEST
 /* A socket that a crash left behind is taken over; one that is served is not. */
 START_TEST(stale_socket_is_taken_over)
 {
+    NT_WANTS_UNIX();
     char path[120];
     gn_options o = nt_options(2);
     gn_engine *e, *f;
@@ -454,6 +470,7 @@ END_TEST
 /* Somebody put another file in its place: that one is not ours to remove. */
 START_TEST(only_our_own_path_is_removed)
 {
+    NT_WANTS_UNIX();
     char path[120];
     gn_options o = nt_options(1);
     gn_engine *e;
@@ -470,6 +487,7 @@ END_TEST
 
 START_TEST(restart_on_the_same_path)
 {
+    NT_WANTS_UNIX();
     char path[120];
     gn_options o = nt_options(2);
     tc_net *net = tc_net_open();
@@ -485,6 +503,7 @@ END_TEST
 
 START_TEST(paths_have_limits)
 {
+    NT_WANTS_UNIX();
     char path[300];
     gn_options o = nt_options(1);
     size_t most = gnp_unix_path_max(), n;

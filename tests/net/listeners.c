@@ -71,6 +71,8 @@ static gn_action shout(gn_conn *c, void *user)
 /* Each address has its own table and user; one without has those of the engine. */
 START_TEST(each_listener_has_its_handler)
 {
+    if (_i == WAY_UNIX)
+        NT_WANTS_UNIX();
     static const gn_handler other = { .on_traffic = shout };
     static char first[] = "first", second[] = "second", third[] = "nobody's";
     gn_options o = way_options(_i);
@@ -103,42 +105,50 @@ START_TEST(each_listener_has_its_handler)
 }
 END_TEST
 
-/* D15 too: what v6only says holds for each of the sockets that share the port. */
+/* Is a listener of every address, or of IPv6's alone, what v6only says? */
+static int as_told(const gn_options *o, int only)
+{
+    char v4[64], v6[64];
+    gn_listen_options lo;
+    tc_net *net = tc_net_open();
+    gn_engine *e = make(&echo_handler, NULL, o);
+    tc *c = NULL;
+    int refused = 1;
+    gn_listen_options_init(&lo);
+    lo.v6only = only;
+    ck_assert_int_eq(gn_engine_listen_with(e, only ? "tcp://:0" : "tcp6://:0", &lo), GN_OK);
+    ck_assert_int_eq(gn_engine_start(e), GN_OK);
+    snprintf(v4, sizeof(v4), "tcp://127.0.0.1:%u", port_of(e, 0));
+    snprintf(v6, sizeof(v6), "tcp://[::1]:%u", port_of(e, 0));
+    for (unsigned i = 0; i < 12; i++) {
+        one_echo(net, v6);
+        if (only)
+            refused &= tc_try_connect(net, v4, &c) == GNP_ECONNREFUSED;
+        else
+            one_echo(net, v4);
+    }
+    nt_stop(e, NT_SECOND);
+    tc_net_close(net);
+    return refused;
+}
+
+/* D15 too: what v6only says holds for each of the sockets that share the port.  Another program may listen
+ * there on IPv4 by chance. */
 START_TEST(v6only_is_as_told)
 {
     gn_options o = way_options(_i);
-    gn_listen_options lo;
-    tc_net *net = tc_net_open();
-    if (!gnp_has_ipv6()) {
-        tc_net_close(net);
+    if (!gnp_has_ipv6())
         return;
-    }
-    for (int only = 0; only < 2; only++) {
-        char v4[64], v6[64];
-        gn_engine *e = make(&echo_handler, NULL, &o);
-        tc *c = NULL;
-        gn_listen_options_init(&lo);
-        lo.v6only = only;
-        ck_assert_int_eq(gn_engine_listen_with(e, only ? "tcp://:0" : "tcp6://:0", &lo), GN_OK);
-        ck_assert_int_eq(gn_engine_start(e), GN_OK);
-        snprintf(v4, sizeof(v4), "tcp://127.0.0.1:%u", port_of(e, 0));
-        snprintf(v6, sizeof(v6), "tcp://[::1]:%u", port_of(e, 0));
-        for (unsigned i = 0; i < 12; i++) {
-            one_echo(net, v6);
-            if (only)
-                ck_assert_int_eq(tc_try_connect(net, v4, &c), GNP_ECONNREFUSED);
-            else
-                one_echo(net, v4);
-        }
-        nt_stop(e, NT_SECOND);
-    }
-    tc_net_close(net);
+    ck_assert(as_told(&o, 0));
+    for (unsigned i = 0; !as_told(&o, 1); i++)
+        ck_assert_uint_lt(i, 3);
 }
 END_TEST
 
 START_TEST(absurd_listen_options_are_refused)
 {
     struct { gn_listen_options o; unsigned char newer[64]; } big;
+    size_t older = offsetof(gn_listen_options, backlog);
     gn_options o = nt_options(1);
     gn_engine *e = make(&echo_handler, NULL, &o);
     gn_listen_options lo;
@@ -171,7 +181,7 @@ START_TEST(absurd_listen_options_are_refused)
     big.newer[8] = 1;
     ck_assert_int_eq(gn_engine_listen_with(e, url, &big.o), GN_EINVAL);
     memset(&big, 0xff, sizeof(big));
-    gn_listen_options_init_sized(&big.o, offsetof(gn_listen_options, backlog));
+    gn_listen_options_init_sized(&big.o, older + (0 - older) % _Alignof(gn_listen_options));
     ck_assert_int_eq(gn_engine_listen_with(e, url, &big.o), GN_OK);
     ck_assert_uint_eq(gn_engine_addr_count(e), 2);
     ck_assert_int_eq(gn_engine_destroy(e), GN_OK);
@@ -200,11 +210,18 @@ START_TEST(options_are_inherited)
     lo.opts = opts;
     lo.opt_count = 2;
     lo.backlog = 64;
+    if (nt_lacks("keepalive-times")) {
+        ck_assert_int_eq(gn_engine_listen_with(e, way_url(_i), &lo), GN_ENOTSUP);
+        lo.opt_count = 1;
+    }
     ck_assert_int_eq(gn_engine_listen_with(e, way_url(_i), &lo), GN_OK);
     ck_assert_int_eq(gn_engine_start(e), GN_OK);
     for (unsigned i = 0; i < 6; i++) {
         one_echo(net, nt_url(e, 0));
-        ck_assert_int_eq(nt_nth(NT_OPEN, i).status, 77);
+        if (nt_lacks("keepalive-times"))
+            ck_assert_int_gt(nt_nth(NT_OPEN, i).status, 0); /* which time is not told */
+        else
+            ck_assert_int_eq(nt_nth(NT_OPEN, i).status, 77);
     }
     nt_stop(e, NT_SECOND);
     tc_net_close(net);
@@ -346,6 +363,8 @@ static void send_to_group(gn_handle h, int status, void *arg)
 /* Joined on one socket: each datagram comes once, however many loops there are. */
 START_TEST(a_group_is_joined_once)
 {
+    if (nt_lacks("multicast"))
+        NT_SKIP("the emulator does not pass on multicast");
     static const gn_handler h = { .on_traffic = group_traffic };
     gn_options o = nt_options(3);
     gn_engine *e = make(&h, NULL, &o), *sender;
@@ -386,7 +405,7 @@ START_TEST(abstract_names)
     if (rc == GN_ENOTSUP) {
         ck_assert_int_eq(gn_engine_destroy(e), GN_OK);
         tc_net_close(net);
-        return;
+        NT_SKIP("no abstract names here");
     }
     ck_assert_int_eq(rc, GN_OK);
     ck_assert_str_eq(nt_url(e, 0), url);
@@ -409,6 +428,7 @@ END_TEST
 
 START_TEST(unix_paths_have_permissions)
 {
+    NT_WANTS_UNIX();
     static const unsigned modes[] = { 0600, 0660, 0777 };
     static const char *const shown[] = { "srw-------", "srw-rw----", "srwxrwxrwx" };
     gn_options o = nt_options(1);
@@ -437,6 +457,8 @@ END_TEST
 /* A restart without a gap: the next engine takes a duplicate, and nobody who connects is refused. */
 START_TEST(restart_without_a_gap)
 {
+    if (_i == 3)
+        NT_WANTS_UNIX();
     static const char *const urls[] = { "tcp://127.0.0.1:0", "udp://127.0.0.1:0", "tcp6://[::1]:0" };
     gn_options o = nt_options(2);
     const char *own = nt_unix_url();
@@ -490,6 +512,7 @@ END_TEST
  * system gave that the number of its own. */
 START_TEST(path_of_a_successor)
 {
+    NT_WANTS_UNIX();
     gn_options o = nt_options(1);
     const char *url = nt_unix_url();
     tc_net *net = tc_net_open();
@@ -573,6 +596,7 @@ static gn_action note_descriptors(gn_conn *c, void *user)
 /* What is asked of the listener each connection has, on whatever loop; and without it none. */
 START_TEST(listener_that_passes_descriptors)
 {
+    NT_WANTS_UNIX();
     static const gn_handler h = { .on_traffic = note_descriptors };
     gn_opt_value pass = { GN_OPT_PASS_DESCRIPTORS, _i };
     gn_options o = nt_options(2);
@@ -600,6 +624,8 @@ END_TEST
 
 START_TEST(the_socket_of_a_connection)
 {
+    if (_i == 1)
+        NT_WANTS_UNIX();
     static const gn_handler h = { .on_traffic = look_at_socket, .on_close = closed_socket };
     static int yes;
     gn_options o = nt_options(1);
@@ -677,6 +703,8 @@ static gn_engine *limited(int way, int of_listener, unsigned max, gn_overload ov
 /* A storm: all connect at once, each is served and leaves, and there are never more than the limit. */
 START_TEST(who_waits_is_served)
 {
+    if (_i % WAYS == WAY_UNIX)
+        NT_WANTS_UNIX();
     enum { MOST = 5 };
     unsigned n = nt_scaled(120, 20);
     gn_engine *e = limited(_i % WAYS, _i / WAYS, MOST, GN_OVERLOAD_WAIT);
@@ -718,6 +746,8 @@ END_TEST
 /* At the limit it is quiet: no spin, and those inside are served. */
 START_TEST(waiting_costs_nothing)
 {
+    if (_i == WAY_UNIX)
+        NT_WANTS_UNIX();
     gn_engine *e = limited(_i, 0, 1, GN_OVERLOAD_WAIT);
     tc_net *net = tc_net_open();
     tc *in = tc_connect(net, nt_url(e, 0)), *out[3];
@@ -749,6 +779,8 @@ END_TEST
 /* Who comes at the limit is reset and counted, nobody else is; a place that is left is taken. */
 START_TEST(who_is_too_many_is_refused)
 {
+    if (_i % WAYS == WAY_UNIX)
+        NT_WANTS_UNIX();
     enum { MOST = 4, MORE = 10 };
     gn_engine *e = limited(_i % WAYS, _i / WAYS, MOST, GN_OVERLOAD_REFUSE);
     tc_net *net = tc_net_open();
@@ -788,6 +820,8 @@ END_TEST
 /* The limit of one listener is no business of the other's, but both are the engine's. */
 START_TEST(limits_of_listener_and_engine)
 {
+    if (_i == WAY_UNIX)
+        NT_WANTS_UNIX();
     gn_options o = way_options(_i);
     gn_listen_options lo;
     tc_net *net = tc_net_open();
@@ -848,6 +882,8 @@ static gn_action hoard(gn_conn *c, void *user)
 /* A budget that is full is a limit too; as soon as bytes are given back, newcomers are welcome. */
 START_TEST(full_budget_keeps_newcomers_out)
 {
+    if (_i % WAYS == WAY_UNIX)
+        NT_WANTS_UNIX();
     static const gn_handler h = { .on_open = nt_on_open, .on_traffic = hoard, .on_close = nt_on_close };
     gn_options o = way_options(_i % WAYS);
     gn_overload overload = _i / WAYS ? GN_OVERLOAD_REFUSE : GN_OVERLOAD_WAIT;
@@ -898,6 +934,8 @@ END_TEST
 /* Also again and again, in any order: the last word counts. */
 START_TEST(pause_and_resume)
 {
+    if (_i == WAY_UNIX)
+        NT_WANTS_UNIX();
     gn_options o = way_options(_i);
     gn_engine *e = nt_start(&echo_handler, NULL, &o, way_url(_i), way_url(_i), (char *)NULL);
     tc_net *net = tc_net_open();
@@ -940,6 +978,8 @@ END_TEST
 
 START_TEST(paused_before_it_runs)
 {
+    if (_i == WAY_UNIX)
+        NT_WANTS_UNIX();
     gn_options o = way_options(_i);
     gn_engine *e = make(&echo_handler, NULL, &o);
     tc_net *net = tc_net_open();
@@ -961,6 +1001,8 @@ END_TEST
 /* Two reasons to rest: neither's end undoes the other. */
 START_TEST(pause_at_the_limit)
 {
+    if (_i == WAY_UNIX)
+        NT_WANTS_UNIX();
     gn_engine *e = limited(_i, 0, 2, GN_OVERLOAD_WAIT);
     tc_net *net = tc_net_open();
     tc *in[2], *out[2];
@@ -997,6 +1039,8 @@ END_TEST
 /* Without descriptors accepting rests by itself; a pause then must outlast that. */
 START_TEST(pause_without_descriptors)
 {
+    if (_i == WAY_UNIX)
+        NT_WANTS_UNIX();
     enum { FILLERS = 300 };
     gn_options o = way_options(_i);
     gn_engine *e;
@@ -1088,7 +1132,7 @@ START_TEST(endpoints_can_be_asked_for)
             found++;
         }
     }
-    ck_assert_uint_eq(found, gnp_reuseport_balances(GNP_DGRAM) ? 3 : 1);
+    ck_assert_uint_eq(found, gnp_reuseport_balances(GNP_DGRAM, 0) ? 3 : 1);
     ck_assert(gn_engine_endpoint(e, 1, 3) == GN_HANDLE_NONE);
     ck_assert(gn_engine_endpoint(e, 2, 0) == GN_HANDLE_NONE);
     nt_stop(e, NT_SECOND);
@@ -1100,6 +1144,8 @@ END_TEST
 /* Two looks instead of all: nearly as even as the least of all. */
 START_TEST(power_of_two_is_even)
 {
+    if (_i == 1)
+        NT_WANTS_UNIX();
     enum { LOOPS = 8, CONNS = 200 };
     gn_options o = nt_options(LOOPS);
     gn_engine *e;
@@ -1203,6 +1249,8 @@ END_TEST
 
 START_TEST(statistics_are_exact)
 {
+    if (_i == WAY_UNIX)
+        NT_WANTS_UNIX();
     enum { CONNS = 9, ROUNDS = 5, SIZE = 1000 };
     struct { gn_stats s; unsigned char beyond[16]; } big;
     gn_options o = way_options(_i);

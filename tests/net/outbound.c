@@ -8,8 +8,6 @@
 static const char *const kind_names[] = { "tcp level", "unix level", "tcp edge", "unix edge" };
 #define KINDS 4
 
-#define POLLERS_MAX 8
-
 /* Looped tests with a poller: case i is kind i % KINDS of poller i / KINDS; NULL past the last. */
 static gn_engine *start_case(int i, const gn_handler *h, void *user, gn_options *o)
 {
@@ -241,6 +239,8 @@ static void read_slowly(tc *c, uint64_t pos, uint64_t n)
 /* D4 among them: a file much larger than the system's buffer leaves whole, without a flush. */
 START_TEST(all_kinds_in_order)
 {
+    if (_i % 2)
+        NT_WANTS_UNIX();
     static feed f;
     gn_options o = nt_options(1);
     gn_engine *e;
@@ -251,7 +251,7 @@ START_TEST(all_kinds_in_order)
     o.send_buffer = _i % 3 == 0 ? 16 * NT_KIB : 0;
     e = start_case(_i, &feed_handler, &f, &o);
     if (e == NULL)
-        return;
+        NT_SKIP("this poller is not on this system");
     whole_make();
     net = tc_net_open();
     net->opts.rcvbuf = _i % 2 == 0 ? 16 * NT_KIB : 0;
@@ -345,6 +345,8 @@ static uint64_t ending_drain(int how)
  * not taken. */
 START_TEST(every_ending_completes_once)
 {
+    if (_i % 2)
+        NT_WANTS_UNIX();
     static ending x;
     gn_options o = nt_options(1);
     gn_engine *e;
@@ -466,6 +468,8 @@ static void sender_main(void *arg)
 
 START_TEST(from_other_threads_in_order)
 {
+    if (_i % 2)
+        NT_WANTS_UNIX();
     gn_options o = nt_options(1);
     static const gn_handler h = { .on_open = nt_on_open, .on_close = nt_on_close };
     gn_engine *e = start_case(_i, &h, NULL, &o);
@@ -475,7 +479,7 @@ START_TEST(from_other_threads_in_order)
     tc_net *net;
     tc *c;
     if (e == NULL)
-        return;
+        NT_SKIP("this poller is not on this system");
     net = tc_net_open();
     net->opts.rcvbuf = 16 * NT_KIB;
     c = tc_connect(net, nt_url(e, 0));
@@ -681,6 +685,8 @@ static gn_action thrift_open(gn_conn *c, void *user)
  * has to wait; and after the first round nothing is allocated at all. */
 START_TEST(references_cost_no_memory)
 {
+    if (_i % 2)
+        NT_WANTS_UNIX();
     static const gn_handler h = { .on_open = thrift_open, .on_close = nt_on_close };
     static thrift t;
     gn_allocator hooks = nt_alloc_hooks(&alloc);
@@ -751,8 +757,8 @@ START_TEST(any_allocation_may_fail)
     gn_engine *e;
     tc_net *net;
     tc *c;
-    if (_i == 2 && !nt_has_unix())
-        return; /* there are no descriptors to send */
+    if (_i == 2) /* sends descriptors */
+        NT_WANTS_UNIX();
     verb = _i;
     memset(&alloc, 0, sizeof(alloc));
     ck_assert_int_eq(gn_set_allocator(&hooks), GN_OK);
@@ -825,8 +831,7 @@ static gn_action pass_open(gn_conn *c, void *user)
 /* Each arrives with the first of its bytes, in order, and is the very file. */
 START_TEST(descriptors_go_with_their_bytes)
 {
-    if (!nt_has_unix())
-        return;
+    NT_WANTS_UNIX();
     static const gn_handler h = { .on_open = pass_open, .on_close = nt_on_close };
     gn_options o = nt_options(1);
     gn_engine *e = start_case(_i, &h, NULL, &o);
@@ -837,7 +842,7 @@ START_TEST(descriptors_go_with_their_bytes)
     tc_net *net;
     tc *c;
     if (e == NULL)
-        return;
+        NT_SKIP("this poller is not on this system");
     net = tc_net_open();
     net->greedy = 1;
     c = tc_connect(net, nt_url(e, 0));
@@ -913,15 +918,14 @@ static gn_action take_traffic(gn_conn *c, void *user)
 
 START_TEST(received_descriptors_can_be_used)
 {
-    if (!nt_has_unix())
-        return;
+    NT_WANTS_UNIX();
     static const gn_handler h = { .on_open = take_open, .on_traffic = take_traffic, .on_close = nt_on_close };
     gn_options o = nt_options(1);
     gn_engine *e = start_case(_i, &h, NULL, &o);
     tc_net *net;
     tc *c;
     if (e == NULL)
-        return;
+        NT_SKIP("this poller is not on this system");
     net = tc_net_open();
     c = tc_connect(net, nt_url(e, 0));
     ck_assert_int_eq(tc_recv_text(c, "go"), GNP_OK);
@@ -964,8 +968,7 @@ static gn_action tell_traffic(gn_conn *c, void *user)
 /* Whose descriptor finds no room in the process hears of it, in its place, and the next one arrives. */
 START_TEST(descriptors_without_room)
 {
-    if (!nt_has_unix())
-        return;
+    NT_WANTS_UNIX();
     static const gn_handler h = { .on_open = take_open, .on_traffic = tell_traffic };
     gn_options o = nt_options(1);
     gn_engine *e = start_case(_i, &h, NULL, &o);
@@ -975,7 +978,7 @@ START_TEST(descriptors_without_room)
     tc_net *net;
     tc *c;
     if (e == NULL)
-        return;
+        NT_SKIP("this poller is not on this system");
     net = tc_net_open();
     c = tc_connect(net, nt_url(e, 0));
     ck_assert_int_eq(tc_recv_text(c, "go"), GNP_OK);
@@ -1014,8 +1017,7 @@ static gn_action flood_traffic(gn_conn *c, void *user)
  * connection whose descriptors they are ends when the last is closed. */
 START_TEST(flood_of_descriptors)
 {
-    if (!nt_has_unix())
-        return;
+    NT_WANTS_UNIX();
     static const gn_handler h = { .on_open = take_open,
                                   .on_traffic = flood_traffic,
                                   .on_close = nt_on_close };
@@ -1026,7 +1028,7 @@ START_TEST(flood_of_descriptors)
     tc *passed, *c;
     gn_handle first;
     if (e == NULL)
-        return;
+        NT_SKIP("this poller is not on this system");
     net = tc_net_open();
     passed = tc_connect(net, nt_url(e, 0));
     ck_assert_int_eq(tc_recv_text(passed, "go"), GNP_OK);
@@ -1065,8 +1067,7 @@ static gn_action count_traffic(gn_conn *c, void *user)
 
 START_TEST(waiting_descriptors_are_bounded)
 {
-    if (!nt_has_unix())
-        return;
+    NT_WANTS_UNIX();
     static const gn_handler h = { .on_open = take_open,
                                   .on_traffic = count_traffic,
                                   .on_close = nt_on_close };
@@ -1075,7 +1076,7 @@ START_TEST(waiting_descriptors_are_bounded)
     tc_net *net;
     tc *c;
     if (e == NULL)
-        return;
+        NT_SKIP("this poller is not on this system");
     net = tc_net_open();
     c = tc_connect(net, nt_url(e, 0));
     ck_assert_int_eq(tc_recv_text(c, "go"), GNP_OK);
@@ -1111,8 +1112,7 @@ static gn_action queued_open(gn_conn *c, void *user)
  * duplicates of sees its end, and not before. */
 START_TEST(unsent_descriptors_are_closed)
 {
-    if (!nt_has_unix())
-        return;
+    NT_WANTS_UNIX();
     static const gn_handler h = { .on_open = queued_open, .on_close = nt_on_close };
     static gn_handle first;
     gn_options o = nt_options(1);
@@ -1122,7 +1122,7 @@ START_TEST(unsent_descriptors_are_closed)
     first = GN_HANDLE_NONE;
     e = start_case(_i, &h, &first, &o);
     if (e == NULL)
-        return;
+        NT_SKIP("this poller is not on this system");
     whole_make();
     net = tc_net_open();
     one = tc_connect(net, nt_url(e, 0));
@@ -1158,6 +1158,8 @@ static gn_action pack_open(gn_conn *c, void *user)
  * all the same, on whatever loop it is. */
 START_TEST(moves_with_all_that_is_queued)
 {
+    if (_i % 2)
+        NT_WANTS_UNIX();
     static const gn_handler h = { .on_open = pack_open, .on_close = nt_on_close };
     static feed f;
     gn_options o = nt_options(2);
@@ -1169,7 +1171,7 @@ START_TEST(moves_with_all_that_is_queued)
     f.moves = 1;
     e = start_case(_i, &h, &f, &o);
     if (e == NULL)
-        return;
+        NT_SKIP("this poller is not on this system");
     whole_make();
     net = tc_net_open();
     net->opts.rcvbuf = 16 * NT_KIB;
@@ -1194,10 +1196,10 @@ int main(void)
 {
     Suite *s = suite_create("outbound");
     TCase *t = nt_case(s, "order", 60);
-    tcase_add_loop_test(t, all_kinds_in_order, 0, KINDS * POLLERS_MAX);
+    tcase_add_loop_test(t, all_kinds_in_order, 0, KINDS * nt_pollers());
     tcase_add_loop_test(t, from_other_threads_in_order, 0, KINDS);
 
-    tcase_add_loop_test(t, moves_with_all_that_is_queued, 0, KINDS * POLLERS_MAX);
+    tcase_add_loop_test(t, moves_with_all_that_is_queued, 0, KINDS * nt_pollers());
 
     t = nt_case(s, "endings", 60);
     tcase_add_loop_test(t, every_ending_completes_once, 0, KINDS * ENDINGS);
@@ -1208,7 +1210,7 @@ int main(void)
     tcase_add_loop_test(t, any_allocation_may_fail, 0, 3);
 
     t = nt_case(s, "descriptors", 60);
-    for (int i = 1; i < KINDS * POLLERS_MAX; i += 2) { /* Unix sockets */
+    for (int i = 1; i < KINDS * nt_pollers(); i += 2) { /* Unix sockets */
         tcase_add_loop_test(t, descriptors_go_with_their_bytes, i, i + 1);
         tcase_add_loop_test(t, received_descriptors_can_be_used, i, i + 1);
         tcase_add_loop_test(t, descriptors_without_room, i, i + 1);

@@ -158,7 +158,7 @@ static gn_action raise_traffic(gn_conn *c, void *user)
     gn_conn_discard(c, SIZE_MAX);
     if (nt_count(NT_TRAFFIC) == 0) {
         nt_note(NT_TRAFFIC, 0, 0);
-        NT_EXPECT_INT(nt_shell("kill -HUP $PPID"), 0);
+        NT_EXPECT_INT(nt_signal(nt_lacks("user-signals") ? "TERM" : "HUP"), 0);
         block(STALL / 3); /* the next turn finds the signal, and what is sent meanwhile */
     }
     return GN_NONE;
@@ -176,7 +176,9 @@ START_TEST(of_no_connection)
     ck_assert_int_eq(gn_engine_create(&e, _i == 0 ? &tick : &sig, NULL, &o), GN_OK);
     ck_assert_int_eq(gn_engine_listen(e, "tcp://127.0.0.1:0"), GN_OK);
     if (_i == 1)
-        ck_assert_int_eq(gn_engine_on_signal(e, GN_SIGNAL_HUP, block_signal, NULL), GN_OK);
+        ck_assert_int_eq(gn_engine_on_signal(e, nt_lacks("user-signals") ? GN_SIGNAL_TERM : GN_SIGNAL_HUP,
+                                             block_signal, NULL),
+                         GN_OK);
     ck_assert_int_eq(gn_engine_start(e), GN_OK);
     c = tc_connect(net, nt_url(e, 0));
     ck_assert_int_eq(tc_send_text(c, "x"), GNP_OK);

@@ -7,6 +7,12 @@
 /* Which kind of socket and polling a looped test runs with: TCP, Unix; level, edge. */
 #define KINDS 4
 
+#define WANTS_KIND() \
+    do { \
+        if (_i % 2) \
+            NT_WANTS_UNIX(); \
+    } while (0)
+
 static gn_engine *start_kind(int kind, const gn_handler *h, void *user, gn_options *o)
 {
     static const char *const names[KINDS] = { "tcp level", "unix level", "tcp edge", "unix edge" };
@@ -67,6 +73,7 @@ static gn_action half_eof_stays(gn_conn *c, void *user)
 /* D6: the client ends its stream at once after the request: the whole reply comes. */
 START_TEST(half_close_gets_the_whole_reply)
 {
+    WANTS_KIND();
     static const gn_handler h = { .on_open = nt_on_open, .on_traffic = nt_echo, .on_close = nt_on_close };
     gn_options o = nt_options(2);
     gn_engine *e = start_kind(_i, &h, NULL, &o);
@@ -94,6 +101,7 @@ END_TEST
 /* The request and the end in one segment, before the server has seen anything. */
 START_TEST(half_close_right_behind_the_request)
 {
+    WANTS_KIND();
     static const gn_handler h = { .on_traffic = nt_echo, .on_close = nt_on_close };
     gn_options o = nt_options(1);
     gn_engine *e = start_kind(_i, &h, NULL, &o);
@@ -115,6 +123,7 @@ END_TEST
 /* on_eof says go on: the reply comes much later, from another thread. */
 START_TEST(reply_long_after_the_end)
 {
+    WANTS_KIND();
     static const gn_handler h = {
         .on_open = nt_on_open, .on_traffic = nt_echo, .on_eof = half_eof_stays, .on_close = nt_on_close
     };
@@ -169,6 +178,7 @@ static gn_action end_ours(gn_conn *c, void *user)
 /* We end our stream and go on reading. */
 START_TEST(reading_goes_on_after_our_end)
 {
+    WANTS_KIND();
     static const gn_handler h = { .on_open = nt_on_open, .on_traffic = end_ours, .on_close = nt_on_close };
     plan p;
     gn_options o = nt_options(1);
@@ -218,6 +228,7 @@ static gn_action no_traffic(gn_conn *c, void *user)
 /* D5: 32 MiB written, then closed; the client starts to read late and takes small sips at first. */
 START_TEST(written_then_closed_arrives_whole)
 {
+    WANTS_KIND();
     static const gn_handler h = { .on_open = big_open, .on_traffic = no_traffic, .on_close = nt_on_close };
     plan p;
     gn_options o = nt_options(1);
@@ -251,6 +262,7 @@ END_TEST
  * the system answer with a reset that eats the rest of the reply. */
 START_TEST(written_then_closed_while_the_peer_sends)
 {
+    WANTS_KIND();
     static const gn_handler h = { .on_open = big_open, .on_traffic = no_traffic, .on_close = nt_on_close };
     plan p;
     gn_options o = nt_options(1);
@@ -294,6 +306,7 @@ static gn_action answer_and_close(gn_conn *c, void *user)
  * way.  The answer arrives every time. */
 START_TEST(early_answer_is_not_eaten_by_a_reset)
 {
+    WANTS_KIND();
     static const gn_handler h = { .on_traffic = answer_and_close, .on_close = nt_on_close };
     gn_options o = nt_options(2);
     gn_engine *e = start_kind(_i, &h, NULL, &o);
@@ -324,6 +337,7 @@ static gn_action greet(gn_conn *c, void *user)
 
 START_TEST(greeting_and_close_in_on_open)
 {
+    WANTS_KIND();
     static const gn_handler h = { .on_open = greet, .on_traffic = no_traffic, .on_close = nt_on_close };
     gn_options o = nt_options(2);
     gn_engine *e = start_kind(_i, &h, NULL, &o);
@@ -376,6 +390,7 @@ static gn_action write_vectors(gn_conn *c, void *user)
 /* D3: any number of vectors. */
 START_TEST(writev_takes_any_number)
 {
+    WANTS_KIND();
     static const gn_handler h = { .on_open = nt_on_open,
                                   .on_traffic = write_vectors,
                                   .on_close = nt_on_close };
@@ -414,6 +429,7 @@ static gn_action write_in_pieces(gn_conn *c, void *user)
 
 START_TEST(writes_of_every_size_keep_their_order)
 {
+    WANTS_KIND();
     static const gn_handler h = { .on_traffic = write_in_pieces };
     plan p;
     gn_options o = nt_options(1);
@@ -456,6 +472,7 @@ static gn_action write_from_span(gn_conn *c, void *user)
 
 START_TEST(writes_may_point_into_the_lent_span)
 {
+    WANTS_KIND();
     static const gn_handler h = { .on_traffic = write_from_span };
     gn_options o = nt_options(1);
     gn_engine *e = start_kind(_i, &h, NULL, &o);
@@ -494,6 +511,7 @@ static gn_action flush_and_wait(gn_conn *c, void *user)
 /* The client has the bytes while the callback still runs. */
 START_TEST(flush_sends_at_once)
 {
+    WANTS_KIND();
     static const gn_handler h = { .on_traffic = flush_and_wait };
     plan p;
     gn_options o = nt_options(1);
@@ -549,6 +567,7 @@ static gn_action close_at_depth_0(gn_conn *c, int reason, void *user)
 /* GNET.md 32: a write that fails inside on_traffic closes after it, not within. */
 START_TEST(failing_write_does_not_reenter)
 {
+    WANTS_KIND();
     static const gn_handler h = { .on_traffic = write_to_the_dead, .on_close = close_at_depth_0 };
     plan p;
     gn_options o = nt_options(1);
@@ -617,6 +636,7 @@ static void note_done(gn_handle h, int status, void *arg)
 /* D13: ... and what is unsent... */
 START_TEST(outbound_max_is_all_or_nothing)
 {
+    WANTS_KIND();
     static const gn_handler h = { .on_open = nt_on_open, .on_traffic = fill_up, .on_close = nt_on_close };
     plan p;
     gn_options o = nt_options(1);
@@ -672,6 +692,7 @@ static gn_action watched_echo(gn_conn *c, void *user)
  * once it reads, all comes back. */
 START_TEST(outbound_high_pauses_and_resumes)
 {
+    WANTS_KIND();
     static const gn_handler h = { .on_open = nt_on_open,
                                   .on_traffic = watched_echo,
                                   .on_close = nt_on_close };
@@ -744,6 +765,7 @@ static void take_it(gn_handle h, int status, void *arg)
  * outside of on_traffic resumes it. */
 START_TEST(inbound_max_pauses_and_resumes)
 {
+    WANTS_KIND();
     static const gn_handler h = { .on_open = plan_open, .on_traffic = leave_it, .on_close = nt_on_close };
     plan p;
     gn_options o = nt_options(1);
@@ -805,6 +827,7 @@ END_TEST
 /* A peer that never reads cannot hold a closing connection for ever. */
 START_TEST(close_timeout_cuts)
 {
+    WANTS_KIND();
     static const gn_handler h = { .on_open = big_open, .on_traffic = no_traffic, .on_close = nt_on_close };
     plan p;
     gn_options o = nt_options(1);
@@ -887,6 +910,7 @@ static gn_action frames(gn_conn *c, void *user)
 /* Frames cut at random places, so that leftovers wait in the ring and it wraps. */
 START_TEST(leftovers_survive_every_cut)
 {
+    WANTS_KIND();
     static const gn_handler h = { .on_open = nt_on_open, .on_traffic = frames, .on_close = nt_on_close };
     plan p;
     gn_options o = nt_options(1);
@@ -957,6 +981,7 @@ static gn_action read_rules(gn_conn *c, void *user)
 
 START_TEST(reading_verbs_have_their_rules)
 {
+    WANTS_KIND();
     static const gn_handler h = { .on_traffic = read_rules };
     gn_options o = nt_options(1);
     gn_engine *e = start_kind(_i, &h, NULL, &o);
@@ -1040,6 +1065,7 @@ static void churn_thread(void *arg)
 
 START_TEST(closed_with_more_pending_harms_nobody)
 {
+    WANTS_KIND();
     static const gn_handler h = { .on_traffic = owner_traffic, .on_close = nt_on_close };
     unsigned rounds = nt_scaled(200, 30);
     gn_options o = nt_options(2);
