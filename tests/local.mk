@@ -40,7 +40,7 @@ check-valgrind:
 	@cd sub/valgrind && $(slowly) 0.1 10 $(SHELL) $(abs_top_srcdir)/tests/tools/with-valgrind \
 		$(MAKE) $(AM_MAKEFLAGS) check-programs
 check-asan:
-	@$(subbuild) sub/asan --enable-sanitize=address
+	@$(subbuild) sub/asan --enable-sanitize=address,undefined
 	@cd sub/asan && $(slowly) 0.5 4 $(MAKE) $(AM_MAKEFLAGS) check-running
 check-ubsan:
 	@$(subbuild) sub/ubsan --enable-sanitize=undefined
@@ -59,8 +59,9 @@ cross-check:
 # make check-wine WINE_TESTS='tests/net/flow tests/net/client' JOBS=2
 WINE = wine
 WINE_TESTS =
-check-wine:
+check-wine: bench/gannet-load$(EXEEXT)
 	@JOBS='$(JOBS)' MAKE='$(MAKE)' WINE='$(WINE)' CHECK_SOURCE='$(CHECK_SOURCE)' \
+		GANNET_LOAD_PROGRAM="`pwd`/bench/gannet-load$(EXEEXT)" \
 		$(SHELL) $(top_srcdir)/tests/tools/check-wine '$(top_srcdir)' sub/wine $(WINE_TESTS)
 .PHONY: check-wine
 print-programs:
