@@ -183,6 +183,17 @@ server_begin()
     done
 }
 
+# server_start_aside LINES PROGRAM ARG...: for clients that go on after their server has ended.  It listens, too,
+# at a port that the system does not give by itself (from 32768 on, ip(7)): another program that runs now, and
+# leaves its port to the system, must not get this one and these clients with it.
+server_start_aside()
+{
+    for i in 0 1 2 3 4; do
+        server_start "$@" --listen "tcp://127.0.0.1:$((2000 + ($$ + i * 997) % 7000))" && return
+    done
+    return 1
+}
+
 # server_stop [SIGNAL]: by number; sets SERVER_STATUS.
 server_stop()
 {
