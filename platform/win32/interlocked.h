@@ -11,10 +11,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* 64 bits are atomic only where they are aligned, and a struct of 32-bit Windows may not be. */
 typedef struct {
     volatile long v;
 } gnp_atomic32;
+/* 64 bits are atomic only where they are aligned, and a struct of 32-bit Windows may not be. */
 typedef struct {
     _Alignas(8) volatile long long v;
 } gnp_atomic64;
@@ -101,13 +101,11 @@ static inline int gnp_cas_ptr(gnp_atomic_ptr *a, void **expected, void *p)
 }
 static inline void *gnp_swap_ptr(gnp_atomic_ptr *a, void *p)
 {
-    void *had = a->v;
-    while (!gnp_cas_ptr(a, &had, p)) {}
-    return had;
+    return _InterlockedExchangePointer(&a->v, p);
 }
 static inline void gnp_store_ptr(gnp_atomic_ptr *a, void *p)
 {
-    (void)gnp_swap_ptr(a, p);
+    _InterlockedExchangePointer(&a->v, p);
 }
 
 #endif
