@@ -81,42 +81,32 @@ static const char *url_of(const char *scheme, const char *host, unsigned port)
 /* A port of 127.0.0.1 where nobody listens, nor can: that of a connection's other end, kept until the test
  * ends.  A free one may be another program's a moment later. */
 static struct {
-    gnp_poller *poller;
-    gnp_sock listener, sock;
-    gnp_addr addr;
-    gnp_event events[4];
+    tc_net *net;
+    gnp_sock listener;
+    tc *c;
 } refuser;
 
 static unsigned refusing_port(void)
 {
-    gnp_poller_config config = { 0 };
     gnp_addr a;
-    int rc;
-    if (refuser.poller != NULL)
-        return refuser.addr.port;
-    ck_assert_int_eq(gnp_ip_parse("127.0.0.1", &a), GNP_OK);
-    ck_assert_int_eq(gnp_listen(&refuser.listener, &a, NULL, NULL), GNP_OK);
-    ck_assert_int_eq(gnp_sock_local(&refuser.listener, &a), GNP_OK);
-    ck_assert_int_eq(gnp_poller_open(&refuser.poller, &config), GNP_OK);
-    rc = gnp_connect(refuser.poller, &refuser.sock, GNP_STREAM, &a, NULL, NULL);
-    for (uint64_t until = nt_deadline(); rc == GNP_INFLIGHT && gnp_now() < until;) {
-        gnp_poller_wait(refuser.poller, refuser.events, 4, gnp_now() + NT_MS);
-        rc = gnp_connect_end(refuser.poller, &refuser.sock);
-        if (rc == GNP_AGAIN)
-            rc = GNP_INFLIGHT;
+    if (refuser.net == NULL) {
+        ck_assert_int_eq(gnp_ip_parse("127.0.0.1", &a), GNP_OK);
+        ck_assert_int_eq(gnp_listen(&refuser.listener, &a, NULL, NULL), GNP_OK);
+        ck_assert_int_eq(gnp_sock_local(&refuser.listener, &a), GNP_OK);
+        refuser.net = tc_net_open();
+        refuser.c = tc_connect(refuser.net, url_of("tcp", "127.0.0.1", a.port));
     }
-    ck_assert_int_eq(rc, GNP_OK);
-    ck_assert_int_eq(gnp_sock_local(&refuser.sock, &refuser.addr), GNP_OK);
-    return refuser.addr.port;
+    ck_assert_int_eq(gnp_sock_local(&refuser.c->sock, &a), GNP_OK);
+    return a.port;
 }
 
 static void client_end(void)
 {
-    if (refuser.poller == NULL)
+    if (refuser.net == NULL)
         return;
-    gnp_close(refuser.poller, &refuser.sock, 1);
+    tc_close(refuser.c);
+    tc_net_close(refuser.net);
     gnp_sock_close(&refuser.listener, 0);
-    gnp_poller_close(refuser.poller);
     memset(&refuser, 0, sizeof(refuser));
 }
 

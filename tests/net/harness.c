@@ -720,6 +720,17 @@ tc *tc_connect(tc_net *n, const char *url)
     return c;
 }
 
+int tc_refused(tc_net *n, const char *url)
+{
+    tc *c = NULL;
+    int status = tc_try_connect(n, url, &c);
+    if (status == GNP_OK)
+        tc_close(c);
+    else
+        ck_assert_msg(status == GNP_ECONNREFUSED, "connect to %s: %s", url, gn_strerror(status));
+    return status != GNP_OK;
+}
+
 /* Sends what the system takes at once; GNP_AGAIN when that is nothing. */
 static int send_some(tc *c, const void *data, size_t n, size_t *sent)
 {

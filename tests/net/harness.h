@@ -199,6 +199,9 @@ int tc_try_connect(tc_net *n, const char *url, tc **out);
 /* Fails the test if it cannot. */
 tc *tc_connect(tc_net *n, const char *url);
 
+/* 1 if nobody takes connections there.  Whoever does may be a stranger: another program, given that port. */
+int tc_refused(tc_net *n, const char *url);
+
 /* All of these: GNP_OK, GNP_EOF, GNP_ETIMEDOUT (nothing moved for nt_patience), or the error. */
 int tc_send_all(tc *c, const void *data, size_t n);
 int tc_send_text(tc *c, const char *text);

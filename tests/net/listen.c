@@ -235,14 +235,12 @@ static int refuses(const gn_options *o, const char *listener, const char *same, 
     gn_engine *e = nt_start(&echo_handler, NULL, o, listener, (char *)NULL);
     tc_net *net = tc_net_open();
     unsigned port = port_of(e, 0);
-    tc *c = NULL;
-    int status;
+    int refused;
     one_echo(net, url_with(same, port));
-    status = tc_try_connect(net, url_with(other, port), &c);
-    ck_assert(status == GNP_OK || status == GNP_ECONNREFUSED);
+    refused = tc_refused(net, url_with(other, port));
     nt_stop(e, NT_SECOND);
     tc_net_close(net);
-    return status == GNP_ECONNREFUSED;
+    return refused;
 }
 
 /* D15: tcp6 is IPv6 only, with and without reuseport; tcp without a host is both families.  Another program
@@ -285,24 +283,24 @@ END_TEST
 START_TEST(families_share_a_port)
 {
     gn_options o = nt_options(2);
-    gn_engine *e = NULL;
-    int rc = GN_EADDRINUSE;
+    gn_engine *e;
+    int rc;
     tc_net *net = tc_net_open();
     if (!gnp_has_ipv6()) {
         tc_net_close(net);
         return;
     }
-    for (unsigned i = 0; rc != GN_OK; i++) {
-        ck_assert_int_eq(rc, GN_EADDRINUSE);
-        ck_assert_uint_lt(i, 10);
-        if (i > 0)
-            ck_assert_int_eq(gn_engine_destroy(e), GN_OK);
+    for (unsigned i = 0; i < 10; i++) {
         ck_assert_int_eq(gn_engine_create(&e, &echo_handler, NULL, &o), GN_OK);
         ck_assert_int_eq(gn_engine_listen(e, "tcp6://[::1]:0"), GN_OK);
         rc = gn_engine_listen(e, url_with("tcp4://127.0.0.1", port_of(e, 0)));
         if (rc == GN_OK)
             rc = gn_engine_listen(e, url_with("udp4://127.0.0.1", port_of(e, 0)));
+        if (rc != GN_EADDRINUSE)
+            break;
+        ck_assert_int_eq(gn_engine_destroy(e), GN_OK);
     }
+    ck_assert_int_eq(rc, GN_OK);
     ck_assert_int_eq(gn_engine_start(e), GN_OK);
     one_echo(net, nt_url(e, 0));
     one_echo(net, nt_url(e, 1));

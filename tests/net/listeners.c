@@ -112,7 +112,6 @@ static int as_told(const gn_options *o, int only)
     gn_listen_options lo;
     tc_net *net = tc_net_open();
     gn_engine *e = make(&echo_handler, NULL, o);
-    tc *c = NULL;
     int refused = 1;
     gn_listen_options_init(&lo);
     lo.v6only = only;
@@ -123,7 +122,7 @@ static int as_told(const gn_options *o, int only)
     for (unsigned i = 0; i < 12; i++) {
         one_echo(net, v6);
         if (only)
-            refused &= tc_try_connect(net, v4, &c) == GNP_ECONNREFUSED;
+            refused &= tc_refused(net, v4);
         else
             one_echo(net, v4);
     }
