@@ -343,10 +343,9 @@ int gni_endpoint_parse(const char *text, gni_endpoint *out)
 /* Nobody has the unspecified address; systems that connect to it all the same mean themselves. */
 static void set_loopback(gni_endpoint *ep)
 {
-    static const unsigned char zero[16];
     gnp_addr *a = &ep->addr;
 
-    if (memcmp(a->u.ip, zero, sizeof zero) != 0)
+    if (!gnp_addr_is_any(a))
         return;
     ep->any = schemes[ep->scheme].family == GNP_FAMILY_NONE && a->family == GNP_FAMILY_IPV6;
     a->u.ip[a->family == GNP_FAMILY_IPV4 ? 3 : 15] = 1;

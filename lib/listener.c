@@ -66,9 +66,7 @@ static void sock_options(gnp_sock_opts *so, const gn_options *o, const gn_listen
 /* Will it be a socket of IPv6 for every address that takes IPv4 too? */
 static int takes_both(const gni_endpoint *ep, const gn_listen_options *lo)
 {
-    static const uint8_t zero[16];
-    return ep->addr.family == GNP_FAMILY_IPV6 && memcmp(ep->addr.u.ip, zero, sizeof zero) == 0 &&
-           !v6only(lo, ep->scheme);
+    return ep->addr.family == GNP_FAMILY_IPV6 && gnp_addr_is_any(&ep->addr) && !v6only(lo, ep->scheme);
 }
 
 static int balances(const gni_endpoint *ep, const gn_listen_options *lo)

@@ -4,6 +4,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 enum { GNP_FAMILY_NONE = 0, GNP_FAMILY_UNIX = 1, GNP_FAMILY_IPV4 = 4, GNP_FAMILY_IPV6 = 6 };
 
@@ -20,6 +21,15 @@ typedef struct gnp_addr {
         char path[GNP_UNIX_PATH_MAX]; /* not terminated; an abstract name begins with a zero byte */
     } u;
 } gnp_addr;
+
+/* 1 for the unspecified address, 0.0.0.0 or ::, that of every address of this host.  [any] */
+static inline int gnp_addr_is_any(const gnp_addr *a)
+{
+    static const uint8_t zero[16];
+    size_t n = a->family == GNP_FAMILY_IPV4 ? 4 : a->family == GNP_FAMILY_IPV6 ? 16 : 0;
+
+    return n > 0 && memcmp(a->u.ip, zero, n) == 0;
+}
 
 /* Longest text of gnp_ip_format: an IPv6 address, '%', an interface name, zero. */
 #define GNP_IP_TEXT_MAX 80

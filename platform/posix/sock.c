@@ -129,13 +129,6 @@ int gnp_px_bind(const gnp_sock *s, const gnp_addr *a)
     return GNP_OK;
 }
 
-static int is_any(const gnp_addr *a)
-{
-    static const uint8_t zero[16];
-
-    return memcmp(a->u.ip, zero, a->family == GNP_FAMILY_IPV6 ? 16 : 4) == 0;
-}
-
 /*
  * OpenBSD and DragonFly never let IPv4 into IPv6 sockets.  One refuses to turn that on (EINVAL), of the other
  * versions are known that say yes and leave it off.  It matters to sockets for every address only.
@@ -150,7 +143,7 @@ static int set_v6only(const gnp_sock *s, const gnp_addr *a, const gnp_sock_opts 
     r = set_int((int)s->os, IPPROTO_IPV6, IPV6_V6ONLY, o->v6only);
     if (o->v6only != 0)
         return r == 0 ? GNP_OK : gnp_px_fail(errno);
-    if (!is_any(a))
+    if (!gnp_addr_is_any(a))
         return GNP_OK;
     if (r == 0 && getsockopt((int)s->os, IPPROTO_IPV6, IPV6_V6ONLY, &only, &len) == 0 && !only)
         return GNP_OK;

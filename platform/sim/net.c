@@ -77,13 +77,6 @@ int gnp_sim_addr_same(const gnp_addr *a, const gnp_addr *b)
     return memcmp(a->u.ip, b->u.ip, a->family == GNP_FAMILY_IPV4 ? 4 : 16) == 0;
 }
 
-static int any(const gnp_addr *a)
-{
-    static const uint8_t zero[16];
-
-    return a->family != GNP_FAMILY_UNIX && memcmp(a->u.ip, zero, a->family == GNP_FAMILY_IPV4 ? 4 : 16) == 0;
-}
-
 static int group(const gnp_addr *a)
 {
     return (a->family == GNP_FAMILY_IPV4 && a->u.ip[0] >= 224 && a->u.ip[0] < 240) ||
@@ -124,7 +117,7 @@ static int ours(const gnp_addr *a)
     gnp_addr plain = *a;
 
     unmap(&plain);
-    if (any(&plain) || group(&plain))
+    if (gnp_addr_is_any(&plain) || group(&plain))
         return 1;
     return plain.family == GNP_FAMILY_IPV4 ? plain.u.ip[0] == 127 : memcmp(plain.u.ip, one, 16) == 0;
 }
@@ -138,10 +131,11 @@ static int reaches(const sim_file *f, const gnp_addr *to)
         return gnp_sim_addr_same(&f->local, to);
     if (local.port != to->port)
         return 0;
-    if (local.family == GNP_FAMILY_IPV6 && any(&local))
+    if (local.family == GNP_FAMILY_IPV6 && gnp_addr_is_any(&local))
         return to->family == GNP_FAMILY_IPV6 || !f->v6only;
     unmap(&local);
-    return local.family == to->family && (any(&local) || any(to) || gnp_sim_addr_same(&local, to));
+    return local.family == to->family &&
+           (gnp_addr_is_any(&local) || gnp_addr_is_any(to) || gnp_sim_addr_same(&local, to));
 }
 
 uint64_t gnp_sim_latency(void)
@@ -923,7 +917,8 @@ static void packet_leaves(const sim_file *f, const gnp_addr *to, const void *dat
             abort();
         p->from = f->local;
         unmap(&p->from);
-        if (any(&p->from)) /* it leaves by some address: the one that it goes to does for our one host */
+        /* It leaves by some address: the one that it goes to does for our one host. */
+        if (gnp_addr_is_any(&p->from))
             memcpy(p->from.u.ip, to->u.ip, 16);
         p->from.family = to->family;
         p->to = *to;

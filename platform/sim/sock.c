@@ -432,8 +432,7 @@ static int bind_listener(sim_file *f, const gnp_addr *a, const gnp_sock_opts *o,
 /* As OpenBSD, which has IPv6 sockets for IPv6 only. */
 static int one_family(const gnp_addr *a, const gnp_sock_opts *o)
 {
-    static const uint8_t any[16];
-    int both = a->family == GNP_FAMILY_IPV6 && o != NULL && o->v6only == 0 && memcmp(a->u.ip, any, 16) == 0;
+    int both = a->family == GNP_FAMILY_IPV6 && o != NULL && o->v6only == 0 && gnp_addr_is_any(a);
 
     return both && sim.knobs.no_ipv6 == 3 ? GNP_ENOTSUP : no_name();
 }
