@@ -55,10 +55,11 @@ platform_linux = \
 
 # Pairs of files, picked by the feature tests of configure.
 if GNP_ACCEPT4
-platform_accept = %D%/posix/accept4.c %D%/posix/state.c
+platform_accept = %D%/posix/accept4.c
 else
-platform_accept = %D%/posix/accept_plain.c %D%/posix/state.c
+platform_accept = %D%/posix/accept_plain.c
 endif
+platform_accept += %D%/posix/state.c
 if GNP_CLOCK_NANOSLEEP
 platform_sleep = %D%/posix/sleep.c
 else
