@@ -296,7 +296,8 @@ size_t peer_fill(subject *t, gnp_sock *peer, uint64_t *offset, size_t limit)
     return total;
 }
 
-void peer_expect(subject *t, gnp_sock *peer, uint64_t *offset, size_t n)
+/* want NULL: the stream from offset on. */
+static void peer_compare(subject *t, gnp_sock *peer, const unsigned char *want, uint64_t offset, size_t n)
 {
     ck_assert_int_eq(gnp_want(t->q, peer, GNP_READ), GNP_OK);
     while (n > 0) {
@@ -309,12 +310,24 @@ void peer_expect(subject *t, gnp_sock *peer, uint64_t *offset, size_t n)
             continue;
         }
         ck_assert_uint_le(got, n);
-        ck_assert(stream_matches(data, *offset, got));
-        *offset += got;
+        ck_assert(want != NULL ? memcmp(data, want, got) == 0 : stream_matches(data, offset, got));
+        want = want != NULL ? want + got : NULL;
+        offset += got;
         n -= got;
         gnp_recv_done(t->q, peer);
     }
     ck_assert_int_eq(gnp_want(t->q, peer, 0), GNP_OK);
+}
+
+void peer_expect(subject *t, gnp_sock *peer, uint64_t *offset, size_t n)
+{
+    peer_compare(t, peer, NULL, *offset, n);
+    *offset += n;
+}
+
+void peer_expect_bytes(subject *t, gnp_sock *peer, const unsigned char *want, size_t n)
+{
+    peer_compare(t, peer, want, 0, n);
 }
 
 void peer_close(subject *t, gnp_sock *peer, int reset)

@@ -84,6 +84,8 @@ void peer_send(subject *t, gnp_sock *peer, const void *data, size_t n);
 size_t peer_fill(subject *t, gnp_sock *peer, uint64_t *offset, size_t limit);
 /* Reads n bytes that must be those of the stream at *offset; moves it. */
 void peer_expect(subject *t, gnp_sock *peer, uint64_t *offset, size_t n);
+/* Reads n bytes that must be these. */
+void peer_expect_bytes(subject *t, gnp_sock *peer, const unsigned char *want, size_t n);
 void peer_close(subject *t, gnp_sock *peer, int reset);
 
 /* Reads n bytes of the stream at *offset from s on p, as events come. */
