@@ -68,8 +68,7 @@ static void no_info(gn_handle h, int status, void *arg)
 
 START_TEST(packet_info)
 {
-    if (nt_lacks("packet-info"))
-        NT_SKIP("the emulator does not pass on packet-info");
+    NT_WANTS("packet-info");
     static const gn_handler h = { .on_traffic = note_info };
     gn_engine *e = start(&h, "udp4://0.0.0.0:0", _i ? GN_OPT_PACKET_INFO : 0, 0, NULL);
     tc_net *net = tc_net_open();
@@ -192,8 +191,7 @@ static gn_action send_train(gn_conn *c, void *user)
 /* Every datagram of a train, in order, whoever cuts it. */
 START_TEST(trains_go_out)
 {
-    if (nt_lacks("gro"))
-        NT_SKIP("the emulator does not pass on gro");
+    NT_WANTS("gro");
     static const size_t segments[] = { 500, 999, 1000, 1400, 9000, 59999, 60000, 61000 };
     static const gn_handler h = { .on_traffic = send_train };
     static unsigned char question[65000], got[65536];
@@ -242,8 +240,7 @@ static gn_action take_piece(gn_conn *c, void *user)
 /* With GRO the system hands over whole trains; the callback sees datagrams. */
 START_TEST(trains_come_in_taken_apart)
 {
-    if (nt_lacks("gro"))
-        NT_SKIP("the emulator does not pass on gro");
+    NT_WANTS("gro");
     static const gn_handler h = { .on_traffic = take_piece };
     static unsigned char bytes[10050];
     gn_opt_value gro = { GN_OPT_GRO, 1 };
@@ -364,8 +361,7 @@ static tc *group_client(tc_net *net, const char *url)
 
 START_TEST(groups)
 {
-    if (nt_lacks("multicast"))
-        NT_SKIP("the emulator does not pass on multicast");
+    NT_WANTS("multicast");
     static const gn_handler h = { .on_traffic = ignore };
     gn_engine *e = start(&h, "udp4://0.0.0.0:0", 0, 0, NULL);
     gn_handle p = gn_engine_endpoint(e, 0, 0);
@@ -402,8 +398,7 @@ END_TEST
 /* A listener's address that is a group is joined, once whatever the number of loops, and others may too. */
 START_TEST(a_group_is_listened_to)
 {
-    if (nt_lacks("multicast"))
-        NT_SKIP("the emulator does not pass on multicast");
+    NT_WANTS("multicast");
     static const gn_handler h = { .on_traffic = ignore };
     gn_listen_options lo;
     gn_options o = nt_options(3);

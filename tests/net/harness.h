@@ -74,6 +74,13 @@ void nt_skipped(const char *test, int i, const char *why);
             NT_SKIP("no Unix sockets here"); \
     } while (0)
 
+/* For what an emulator may not have. */
+#define NT_WANTS(feature) \
+    do { \
+        if (nt_lacks(feature)) \
+            NT_SKIP("the emulator does not pass on " feature); \
+    } while (0)
+
 /* wanted, or 0 where sockets cannot share a port (it says so). */
 int nt_sharing(int wanted);
 /* Runs a shell command; its exit status, or -1.  For what C has no words for. */
@@ -81,6 +88,12 @@ int nt_shell(const char *format, ...) NT_PRINTF(1, 2);
 /* Sends this process a signal, "TERM": by the shell, which is its child; or by raise, where there is only
  * that one and "INT" (nt_lacks("user-signals")).  0, or not. */
 int nt_signal(const char *name);
+/* For what sends such signals: the shell's parent must be the test alone. */
+#define NT_WANTS_SIGNALS() \
+    do { \
+        if (!nt_forks() && !nt_lacks("user-signals")) \
+            NT_SKIP("one process for all cases"); \
+    } while (0)
 
 /* ---------------------------------------------------------------- notes */
 

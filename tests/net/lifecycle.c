@@ -870,8 +870,7 @@ START_TEST(sigterm_stops_the_engine)
 {
     gn_options o = nt_options(2);
     gn_engine *e;
-    if (!nt_forks() && !nt_lacks("user-signals"))
-        NT_SKIP("one process for all cases");
+    NT_WANTS_SIGNALS();
     o.stop_on_signals = 1;
     e = nt_start(&echo_handler, NULL, &o, "tcp://127.0.0.1:0", (char *)NULL);
     ck_assert_int_eq(nt_signal("TERM"), 0);
@@ -905,8 +904,7 @@ START_TEST(sigint_stops_every_engine)
 {
     gn_options o = nt_options(1);
     gn_engine *a, *b;
-    if (!nt_forks() && !nt_lacks("user-signals"))
-        NT_SKIP("one process for all cases");
+    NT_WANTS_SIGNALS();
     o.stop_on_signals = 1;
     a = nt_start(&echo_handler, NULL, &o, "tcp://127.0.0.1:0", (char *)NULL);
     b = nt_start(&echo_handler, NULL, &o, "tcp://127.0.0.1:0", (char *)NULL);

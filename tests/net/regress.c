@@ -308,8 +308,7 @@ START_TEST(signal_at_boot_stops)
 {
     static const gn_handler h = { .on_boot = signalled_boot, .on_shutdown = nt_on_shutdown };
     gn_options o = nt_options(1);
-    if (!nt_forks() && !nt_lacks("user-signals"))
-        NT_SKIP("one process for all cases"); /* the shell's parent must be the test alone */
+    NT_WANTS_SIGNALS();
     o.stop_on_signals = 1;
     ck_assert_int_eq(gn_run("tcp://127.0.0.1:0", &h, NULL, &o), GN_OK);
     ck_assert_uint_eq(nt_count(NT_SHUTDOWN), 1);
